@@ -1,0 +1,37 @@
+"""A2MIM: masked image modelling for any timm architecture, and tools that show what an encoder has learned.
+
+Names are imported when first used, so that ``import a2mim`` and every ``--help`` answer without loading torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOME = {
+    "create_model": "a2mim.model",
+    "MaskedImageModel": "a2mim.model",
+    "load_encoder": "a2mim.checkpoint",
+    "load_masked_model": "a2mim.checkpoint",
+    "LoadReport": "a2mim.checkpoint",
+    "MIMLoss": "a2mim.losses",
+    "InputError": "a2mim.errors",
+    "RunError": "a2mim.errors",
+}
+__all__ = sorted([*_HOME, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("a2mim")
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    if name in ("masking", "losses", "analysis", "figures", "experiments"):
+        return importlib.import_module(f"a2mim.{name}")
+    raise AttributeError(f"module 'a2mim' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return __all__

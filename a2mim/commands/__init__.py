@@ -1,0 +1,1 @@
+"""The command lines: options in, one call, one line of error out."""

@@ -1,0 +1,152 @@
+"""Patch masks and what is put in the place of hidden patches (section 4 of the paper).
+
+A mask is a bool tensor (B, h, w) over the cells of an image, True = hidden.
+Images are normalised: (pixel - mean) / std.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torchvision.transforms.functional import gaussian_blur
+
+from a2mim.errors import InputError
+
+FILLS = ("image-mean", "visible-mean", "dataset-mean", "zero", "black", "blur", "noise")
+
+
+def random_mask(
+    batch: int, grid: tuple[int, int], ratio: float, generator: torch.Generator | None = None
+) -> torch.Tensor:
+    """Random patch mask: exactly ceil(ratio·h·w) cells of each image, drawn uniformly without replacement.
+
+    Args:
+        batch: number of images B.
+        grid: cells (h, w).
+        ratio: share of hidden cells, 0 to 1 (the paper uses 0.6).
+        generator: source of randomness; the mask lies on its device (the CPU without one).
+
+    Returns:
+        bool (B, h, w), True = masked.
+
+    Raises:
+        InputError: ratio outside 0 to 1, or an empty grid.
+    """
+    if not 0 <= ratio <= 1:
+        raise InputError(f"mask ratio {ratio:g} is outside 0 to 1")
+    if min(grid) < 1:
+        raise InputError(f"mask grid {grid[0]}x{grid[1]} has no cells")
+    device = generator.device if generator is not None else torch.device("cpu")
+    cells = grid[0] * grid[1]
+    hidden = math.ceil(round(ratio * cells, 9))  # 0.6 * 5 is 3.0000000000000004 in floats; it means 3
+    rank = torch.rand(batch, cells, generator=generator, device=device).argsort(dim=1).argsort(dim=1)
+    return (rank < hidden).view(batch, *grid)
+
+
+def mask_grid(img_size: tuple[int, int], cell: int) -> tuple[int, int]:
+    """Cells (h, w) of an image of ``img_size`` (H, W) pixels cut into squares of ``cell`` pixels.
+
+    Raises:
+        InputError: ``cell`` does not divide the image; the message lists the sizes that do.
+    """
+    height, width = img_size
+    if cell < 1 or height % cell or width % cell:
+        fitting = [c for c in range(1, min(img_size) + 1) if height % c == 0 and width % c == 0]
+        raise InputError(
+            f"mask cell of {cell} pixels does not divide an image of {height}x{width}; these do: "
+            + ", ".join(map(str, fitting))
+        )
+    return height // cell, width // cell
+
+
+def resize_mask(mask: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """D(M) of section 4: the mask (B, h, w) on another grid ``size``, by nearest neighbour; bool (B, *size).
+
+    On a finer grid every cell is repeated. On a coarser one each new cell takes the old cell at its upper left corner,
+    so choose a mask cell at least as large as the stride of the site.
+    """
+    if mask.shape[-2:] == tuple(size):
+        return mask
+    return F.interpolate(mask[:, None].float(), size=list(size), mode="nearest")[:, 0] > 0.5
+
+
+def replacement(
+    images: torch.Tensor,
+    fill: str | torch.Tensor,
+    *,
+    mask: torch.Tensor | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
+    """What stands where an image is hidden.
+
+    Args:
+        images: normalised images (B, 3, H, W).
+        fill: ``image-mean`` the mean colour of each whole image, hidden pixels included (the paper: "mean RGB of the
+            image"); ``visible-mean`` that of its visible pixels (needs ``mask``); ``dataset-mean`` or ``zero`` 0 after
+            normalisation; ``black`` 0 before it (needs ``mean`` and ``std``); ``blur`` the image under a Gaussian of
+            sigma H/8; ``noise`` white noise of unit variance after normalisation; or a tensor of such a shape.
+        mask: bool (B, h, w), True = masked; used by ``visible-mean`` alone.
+        mean, std: normalisation of the images, one number for each channel, in units of [0, 1] pixels.
+        generator: for ``noise``, on the CPU.
+
+    Returns:
+        Tensor that broadcasts to (B, 3, H, W), on the images' device.
+
+    Raises:
+        InputError: an unknown fill, or one whose needs are not given.
+    """
+    if isinstance(fill, torch.Tensor):
+        return fill.to(images)
+    if fill == "image-mean":
+        return images.mean(dim=(2, 3), keepdim=True)
+    if fill == "visible-mean":
+        if mask is None:
+            raise InputError("fill 'visible-mean' needs a mask")
+        visible = ~resize_mask(mask, images.shape[-2:])[:, None]
+        # an image that is hidden altogether has no visible mean: 0, the mean of the data set, stands in
+        return (images * visible).sum((2, 3), keepdim=True) / visible.sum((2, 3), keepdim=True).clamp(min=1)
+    if fill in ("dataset-mean", "zero"):
+        return images.new_zeros(1, 1, 1, 1)
+    if fill == "black":
+        if mean is None or std is None:
+            raise InputError("fill 'black' needs the mean and std that the images were normalised with")
+        return -(images.new_tensor(mean) / images.new_tensor(std)).view(1, -1, 1, 1)
+    if fill == "blur":
+        sigma = images.shape[-2] / 8
+        # reflection needs a kernel of less than twice the image; odd by definition
+        radius = min(int(3 * sigma), min(images.shape[-2:]) - 1)
+        return gaussian_blur(images, [2 * radius + 1, 2 * radius + 1], [sigma, sigma])
+    if fill == "noise":
+        return torch.randn(images.shape, generator=generator).to(images)
+    raise InputError(f"unknown fill '{fill}'; known: {', '.join(FILLS)}")
+
+
+def fill_masked(
+    images: torch.Tensor, mask: torch.Tensor, fill: str | torch.Tensor = "image-mean", **needs
+) -> torch.Tensor:
+    """x·(1 − M) + fill·M: the images with every masked cell replaced.
+
+    Args:
+        images: normalised images (B, 3, H, W).
+        mask: bool (B, h, w), True = masked; h and w divide H and W.
+        fill: see ``replacement``, which also takes the further keywords ``mean``, ``std`` and ``generator``.
+
+    Returns:
+        Images (B, 3, H, W); visible pixels are bit for bit the given ones.
+    """
+    if mask.dim() != 3 or mask.shape[0] != images.shape[0] or mask.dtype != torch.bool:
+        raise InputError(
+            f"mask must be bool (B, h, w) with B = {images.shape[0]}, got {mask.dtype} {tuple(mask.shape)}"
+        )
+    if images.shape[-2] % mask.shape[-2] or images.shape[-1] % mask.shape[-1]:
+        raise InputError(
+            f"a mask of {mask.shape[-2]}x{mask.shape[-1]} cells does not divide images of "
+            f"{images.shape[-2]}x{images.shape[-1]} pixels"
+        )
+    hidden = resize_mask(mask, images.shape[-2:])[:, None]
+    return torch.where(hidden, replacement(images, fill, mask=mask, **needs).to(images.dtype), images)

@@ -1,0 +1,185 @@
+"""The A2MIM model (section 4, Figure 4): any timm encoder, a mask token inside it, and a linear reconstruction head."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from a2mim import sites
+from a2mim.encoders import build_encoder, default_img_size
+from a2mim.errors import InputError
+from a2mim.masking import FILLS, fill_masked
+
+TOKENS = ("add", "replace", "none")
+
+
+class LinearHead(nn.Module):
+    """The paper's decoder: one linear layer from every feature to the pixels it stands for.
+
+    (B, C, h, w) -> 1x1 convolution -> (B, 3·r², h, w) -> pixel shuffle -> (B, 3, r·h, r·w), with r the total stride.
+    """
+
+    def __init__(self, channels: int, stride: int):
+        super().__init__()
+        self.project = nn.Conv2d(channels, 3 * stride**2, kernel_size=1)
+        self.shuffle = nn.PixelShuffle(stride)
+        nn.init.trunc_normal_(self.project.weight, std=0.02)
+        nn.init.constant_(self.project.bias, 0)  # type: ignore[arg-type]
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.shuffle(self.project(features))
+
+
+class MaskedImageModel(nn.Module):
+    """z_mask = z + T·D(M) (section 4): reconstructs an image of which the masked cells were hidden.
+
+    The encoder is a timm model that runs as it is: a hook on the site adds the token, and is gone after each pass.
+
+    Args:
+        encoder: timm model without a classifier.
+        img_size: (H, W) in pixels.
+        mask_layer: site of the token, ``auto`` for the paper's (see ``a2mim.sites``).
+        fill: what replaces hidden pixels (see ``a2mim.masking.replacement``).
+        token: ``add`` (the paper), ``replace``: z·(1 − D(M)) + T·D(M), or ``none``.
+        gamma: with ``replace``, start of the learnable scale of the features that stay under the token, one for each
+            channel: z·(1 − D(M)) + γ·z·D(M) + T·D(M). None leaves them out.
+        mean, std: normalisation of the images; used by ``fill="black"`` and by whoever draws the output.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        img_size: tuple[int, int],
+        *,
+        mask_layer: str = "auto",
+        fill: str = "image-mean",
+        token: str = "add",
+        gamma: float | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+    ):
+        super().__init__()
+        _check(fill, token, gamma)
+        self.encoder = encoder
+        self.img_size = img_size
+        self.fill = fill
+        self.token = token
+        self.mean = tuple(mean) if mean is not None else tuple(encoder.default_cfg["mean"])  # type: ignore[index]
+        self.std = tuple(std) if std is not None else tuple(encoder.default_cfg["std"])  # type: ignore[index]
+        self.arch = ""
+        self.model_args: dict[str, Any] = {}
+        self.site = sites.find(encoder, mask_layer, img_size)
+        self.output = sites.output_layout(encoder, img_size)
+        # SimMIM's and the published code's start; cut at 2 in absolute terms, which is no cut at all
+        self.mask_token = nn.Parameter(nn.init.trunc_normal_(torch.zeros(self.site.channels), std=0.02))
+        self.gamma = nn.Parameter(torch.full((self.site.channels,), gamma)) if gamma is not None else None
+        if token == "none":
+            self.mask_token.requires_grad_(False)
+        stride = math.ceil(max(img_size[0] / self.output.grid[0], img_size[1] / self.output.grid[1]))
+        self.head = LinearHead(self.output.channels, stride)
+
+    @property
+    def mim_args(self) -> dict[str, Any]:
+        """The settings that, with ``arch`` and ``model_args``, build this model again; plain JSON values."""
+        return {
+            "mask_layer": self.site.name,
+            "img_size": list(self.img_size),
+            "fill": self.fill,
+            "token": self.token,
+            "gamma": None if self.gamma is None else 0.0,  # the learned values are in the weights
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }
+
+    def forward(self, images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Hide, encode with the token, reconstruct.
+
+        Args:
+            images: (B, 3, H, W), normalised; the hidden part is replaced here and never reaches the encoder.
+            mask: bool (B, h, w), True = masked; h and w divide H and W.
+
+        Returns:
+            Normalised RGB (B, 3, H, W), predicted for visible pixels too.
+        """
+        height, width = images.shape[-2:]
+        if (height, width) != self.img_size:
+            raise InputError(f"images of {height}x{width} pixels given to a model for {self.img_size}")
+        filled = fill_masked(images, mask, self.fill, mean=self.mean, std=self.std)
+        add_token = functools.partial(self.add_token, mask=mask)
+        if self.site.module == sites.IMAGE:
+            filled = add_token(filled)
+        with self.site.apply(self.encoder, add_token):
+            features = sites.first_tensor(self.encoder.forward_features(filled))  # type: ignore[operator]
+        return self.head(self.output.to_map(features))[..., :height, :width]
+
+    def add_token(self, features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """z + T·D(M), or the replacing forms: the features at the site, with the token where the mask is True."""
+        if self.token == "none":
+            return features
+        layout = self.site.layout
+        hidden = layout.mask(mask).to(features.dtype)
+        token = layout.vector(self.mask_token.to(features.dtype))
+        if self.token == "replace":
+            kept = features * (1 - hidden)
+            if self.gamma is not None:
+                kept = kept + layout.vector(self.gamma.to(features.dtype)) * features * hidden
+            features = kept
+        return torch.addcmul(features, hidden, token)
+
+
+def create_model(
+    arch: str,
+    *,
+    mask_layer: str = "auto",
+    model_args: Mapping[str, Any] | None = None,
+    img_size: int | Sequence[int] | None = None,
+    fill: str = "image-mean",
+    token: str = "add",
+    gamma: float | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    pretrained: bool = False,
+) -> MaskedImageModel:
+    """A2MIM around any timm architecture.
+
+    Args:
+        arch: name in ``timm.list_models()``.
+        mask_layer: site of the mask token; ``auto`` is the paper's.
+        model_args: keywords for timm (``embed_dim``, ``depth``, ``channels``, ...).
+        img_size: pixels, one number or (H, W); default: what the architecture is built for.
+        fill, token, gamma, mean, std: see ``MaskedImageModel``.
+        pretrained: start the encoder from timm's weights.
+
+    Returns:
+        ``MaskedImageModel``; ``model(images (B, 3, H, W), mask (B, h, w)) -> (B, 3, H, W)``.
+
+    Raises:
+        InputError: an unknown architecture or site, arguments that do not fit, each with what would.
+    """
+    _check(fill, token, gamma)
+    given = None if img_size is None else _pair(img_size)
+    encoder, args = build_encoder(arch, model_args, img_size=given, pretrained=pretrained)
+    size = given or default_img_size(encoder)
+    model = MaskedImageModel(
+        encoder, size, mask_layer=mask_layer, fill=fill, token=token, gamma=gamma, mean=mean, std=std
+    )
+    model.arch, model.model_args = arch, args
+    return model
+
+
+def _pair(size: int | Sequence[int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+
+
+def _check(fill: str, token: str, gamma: float | None) -> None:
+    if fill not in FILLS:
+        raise InputError(f"unknown fill '{fill}'; known: {', '.join(FILLS)}")
+    if token not in TOKENS:
+        raise InputError(f"unknown token mode '{token}'; known: {', '.join(TOKENS)}")
+    if gamma is not None and token != "replace":
+        raise InputError("gamma scales the features under a replacing token; it needs token 'replace'")

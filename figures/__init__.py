@@ -1,0 +1,1 @@
+"""One module per figure: ``plot`` takes a tidy table (or arrays) and returns a matplotlib Figure. No torch here."""

@@ -1,0 +1,229 @@
+"""Round trips of our own checkpoints, the report, and files that are not what they should be."""
+
+import pickle
+
+import pytest
+import safetensors.torch
+import timm
+import torch
+
+import a2mim
+from a2mim import checkpoint
+from a2mim.errors import InputError
+from a2mim.masking import random_mask
+
+ARGS = dict(channels=[8, 16, 24, 32], stem_width=4)
+
+
+@pytest.fixture
+def pretrained():
+    torch.manual_seed(0)
+    return a2mim.create_model("resnet14t", model_args=ARGS, img_size=32, mean=(0.5,) * 3, std=(0.2,) * 3).eval()
+
+
+def described(model):
+    return dict(
+        kind="pretrain",
+        epoch=4,
+        arch=model.arch,
+        model_args=model.model_args,
+        mim_args=model.mim_args,
+        num_classes=0,
+        input_size=(3, *model.img_size),
+        mean=model.mean,
+        std=model.std,
+        state_dict=model.state_dict(),
+    )
+
+
+@pytest.fixture
+def classifier():
+    torch.manual_seed(1)
+    return timm.create_model("resnet14t", num_classes=5, **ARGS).eval()
+
+
+def finetuned(model):
+    return dict(
+        kind="finetune",
+        epoch=2,
+        arch="resnet14t",
+        model_args=ARGS,
+        num_classes=5,
+        classes=tuple("abcde"),
+        input_size=(3, 32, 32),
+        mean=(0.5,) * 3,
+        std=(0.2,) * 3,
+        state_dict=model.state_dict(),
+    )
+
+
+IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("form", ["run", "file", "full", "backbone"])
+def test_encoder_round_trip(tmp_path, pretrained, form):
+    saved = described(pretrained)
+    checkpoint.save_checkpoint(tmp_path / "last.pth.tar", saved)
+    checkpoint.export_safetensors(tmp_path / "full.safetensors", saved)
+    checkpoint.export_safetensors(tmp_path / "backbone.safetensors", saved, encoder_only=True)
+    names = {"run": "", "file": "last.pth.tar", "full": "full.safetensors", "backbone": "backbone.safetensors"}
+    encoder, report = a2mim.load_encoder(tmp_path / names[form])
+    assert not encoder.training
+    assert torch.equal(encoder(IMAGES), pretrained.encoder(IMAGES))
+    assert (report.arch, report.model_args, report.num_classes) == ("resnet14t", ARGS, 0)
+    assert (report.input_size, report.mean, report.std) == ((3, 32, 32), (0.5,) * 3, (0.2,) * 3)
+    assert (report.coverage, report.missing, report.unexpected, report.reshaped) == (1.0, (), (), ())
+    assert len(report.matched) == len(encoder.state_dict())
+    assert (report.has_head, report.has_classifier) == (form != "backbone", False)
+    assert ("mask_token" in report.dropped) == (form != "backbone")
+
+
+def test_the_exported_encoder_has_plain_timm_names(tmp_path, pretrained):
+    checkpoint.export_safetensors(tmp_path / "e.safetensors", described(pretrained), encoder_only=True)
+    timm_model = timm.create_model("resnet14t", num_classes=0, **ARGS)
+    timm_model.load_state_dict(safetensors.torch.load_file(tmp_path / "e.safetensors"), strict=True)
+    assert torch.equal(timm_model.eval()(IMAGES), pretrained.encoder(IMAGES))
+
+
+def test_masked_model_round_trip_and_half_precision(tmp_path, pretrained):
+    mask = random_mask(2, (4, 4), 0.6, torch.Generator().manual_seed(0))
+    checkpoint.export_safetensors(tmp_path / "m.safetensors", described(pretrained))
+    model, report = a2mim.load_masked_model(tmp_path / "m.safetensors")
+    assert torch.equal(model(IMAGES, mask), pretrained(IMAGES, mask))
+    assert report.has_head
+    assert report.epoch == 4
+    checkpoint.export_safetensors(tmp_path / "h.safetensors", described(pretrained), half=True)
+    model, _ = a2mim.load_masked_model(tmp_path / "h.safetensors")
+    assert model.mask_token.dtype == torch.float32
+    assert torch.allclose(model(IMAGES, mask), pretrained(IMAGES, mask), atol=0.01)
+
+
+def test_classifier_is_kept_replaced_or_left_out_as_asked(tmp_path, classifier):
+    checkpoint.save_checkpoint(tmp_path / "f.pth.tar", finetuned(classifier))
+    model, report = a2mim.load_encoder(tmp_path / "f.pth.tar")
+    assert torch.equal(model(IMAGES), classifier(IMAGES))
+    assert (report.num_classes, report.has_classifier, report.classes) == (5, True, tuple("abcde"))
+    model, report = a2mim.load_encoder(tmp_path / "f.pth.tar", num_classes=7)
+    assert model(IMAGES).shape == (2, 7)
+    assert (report.has_classifier, set(report.dropped)) == (False, {"fc.weight", "fc.bias"})
+    model, report = a2mim.load_encoder(tmp_path / "f.pth.tar", num_classes=0)
+    assert torch.equal(model.forward_features(IMAGES), classifier.forward_features(IMAGES))
+
+
+def test_plain_timm_weights_need_an_architecture(tmp_path, classifier):
+    torch.save(classifier.state_dict(), tmp_path / "w.pth")
+    with pytest.raises(InputError, match="does not name its architecture; give the timm name with --model"):
+        a2mim.load_encoder(tmp_path / "w.pth")
+    model, report = a2mim.load_encoder(tmp_path / "w.pth", "resnet14t", ARGS)
+    assert torch.equal(model(IMAGES), classifier(IMAGES))
+    assert (report.format, report.num_classes) == ("timm", 5)
+
+
+def test_the_reference_network_loads(reference):
+    _, report = a2mim.load_encoder(reference / "small_cnn.safetensors")
+    assert (report.arch, report.num_classes, report.coverage) == ("resnet10t", 10, 1.0)
+
+
+def test_a_contradicted_architecture_is_an_error_that_shows_both(tmp_path, pretrained):
+    checkpoint.save_checkpoint(tmp_path / "p.pth.tar", described(pretrained))
+    with pytest.raises(InputError, match="holds a resnet14t, not the resnet10t"):
+        a2mim.load_encoder(tmp_path / "p.pth.tar", "resnet10t")
+    with pytest.raises(InputError, match="built with stem_width=4, not stem_width=8"):
+        a2mim.load_encoder(tmp_path / "p.pth.tar", model_args={"stem_width": 8})
+
+
+def test_gaps_are_refused_by_name_and_allowed_when_asked(tmp_path, classifier):
+    state = {name: value for name, value in classifier.state_dict().items() if not name.startswith("layer4")}
+    torch.save({**state, "stranger": torch.zeros(1)}, tmp_path / "gap.pth")
+    with pytest.raises(InputError, match=r"covers \d+\.\d% of resnet14t.*missing layer4.*without a place stranger"):
+        a2mim.load_encoder(tmp_path / "gap.pth", "resnet14t", ARGS)
+    _, report = a2mim.load_encoder(tmp_path / "gap.pth", "resnet14t", ARGS, min_coverage=0.1)
+    assert 0.1 < report.coverage < 0.9
+    assert report.unexpected == ("stranger",)
+    assert all(name.startswith("layer4") for name in report.missing)
+
+
+def test_lost_running_statistics_are_no_small_matter(tmp_path, classifier):
+    state = {name: value for name, value in classifier.state_dict().items() if not name.endswith("running_var")}
+    torch.save(state, tmp_path / "stats.pth")
+    with pytest.raises(InputError, match="running_var"):
+        a2mim.load_encoder(tmp_path / "stats.pth", "resnet14t", ARGS)
+
+
+def test_another_shape_shows_both(tmp_path, classifier):
+    torch.save({**classifier.state_dict(), "conv1.0.weight": torch.zeros(5, 3, 3, 3)}, tmp_path / "s.pth")
+    with pytest.raises(InputError, match=r"'conv1.0.weight' has shape \(5, 3, 3, 3\), resnet14t has \(3, 3, 3, 3\)"):
+        a2mim.load_encoder(tmp_path / "s.pth", "resnet14t", ARGS)
+
+
+def test_a_checkpoint_without_a_head_is_refused_with_the_reason(tmp_path, classifier):
+    checkpoint.save_checkpoint(tmp_path / "f.pth.tar", finetuned(classifier))
+    with pytest.raises(InputError, match=r"has no reconstruction head \(it holds: finetune\)"):
+        a2mim.load_masked_model(tmp_path / "f.pth.tar")
+
+
+class _Bomb:
+    def __reduce__(self):
+        return (print, ("code from a file ran",))
+
+
+def test_a_pickle_that_runs_code_is_refused_unless_trusted(tmp_path, capsys, classifier):
+    torch.save({"state_dict": classifier.state_dict(), "other": _Bomb()}, tmp_path / "bomb.pth")
+    with pytest.raises(InputError, match="would run code from the file"):
+        a2mim.load_encoder(tmp_path / "bomb.pth", "resnet14t", ARGS)
+    assert "code from a file ran" not in capsys.readouterr().out
+    a2mim.load_encoder(tmp_path / "bomb.pth", "resnet14t", ARGS, trust=True)
+    assert "code from a file ran" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["x.pth", "x.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"hello, I am text\n" * 9, b"PK\x03\x04 half a zip", pickle.dumps([1, 2])])
+def test_files_that_are_no_checkpoints(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=r"x\.(pth|safetensors)"):
+        a2mim.load_encoder(tmp_path / name, "resnet14t", ARGS)
+
+
+def test_a_truncated_checkpoint(tmp_path, pretrained):
+    checkpoint.save_checkpoint(tmp_path / "whole.pth.tar", described(pretrained))
+    whole = (tmp_path / "whole.pth.tar").read_bytes()
+    (tmp_path / "half.pth.tar").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="damaged"):
+        a2mim.load_encoder(tmp_path / "half.pth.tar")
+
+
+def test_nothing_there(tmp_path):
+    with pytest.raises(InputError, match="no such file or folder"):
+        a2mim.load_encoder(tmp_path / "none.pth")
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(InputError, match=r"has none of model_best\.pth\.tar.*found notes.txt"):
+        a2mim.load_encoder(tmp_path)
+
+
+def test_saving_is_atomic_when_the_disk_is_full(tmp_path, monkeypatch, pretrained):
+    target = tmp_path / "last.pth.tar"
+    checkpoint.save_checkpoint(target, described(pretrained))
+    before = target.read_bytes()
+
+    def full(value, path):
+        path.write_bytes(b"half")
+        raise RuntimeError("PytorchStreamWriter failed writing file data/3: file write failed")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match=r"cannot write .*last\.pth\.tar"):
+        checkpoint.save_checkpoint(target, described(pretrained))
+    assert target.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["last.pth.tar"]
+
+
+def test_the_report_prints_what_was_found(tmp_path, pretrained):
+    checkpoint.save_checkpoint(tmp_path / "p.pth.tar", described(pretrained))
+    text = str(a2mim.load_encoder(tmp_path / "p.pth.tar")[1])
+    for part in (
+        "a2mim, pretrain, epoch 4",
+        "resnet14t(channels=[8, 16, 24, 32]",
+        "3x32x32",
+        "100.0%",
+        "3 (mask_token",
+    ):
+        assert part in text

@@ -1,0 +1,31 @@
+"""Atomic writes: whole or not there."""
+
+import json
+
+import pytest
+
+from a2mim import files
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
+    target = tmp_path / "a.txt"
+    files.write_text(target, "old")
+
+    def fail():
+        with files.atomic(target) as partial:
+            partial.write_text("half")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fail()
+    assert target.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_folders_are_made_and_permissions_are_the_usual_ones(tmp_path):
+    target = tmp_path / "new" / "b.json"
+    files.write_json(target, {"a": [1, 2]})
+    assert json.loads(target.read_text()) == {"a": [1, 2]}
+    plain = tmp_path / "plain"
+    plain.write_text("")
+    assert target.stat().st_mode == plain.stat().st_mode

@@ -1,0 +1,118 @@
+"""Masks, fills and D(M) against counting and slow loops."""
+
+import math
+
+import pytest
+import torch
+
+from a2mim.errors import InputError
+from a2mim.masking import fill_masked, mask_grid, random_mask, replacement, resize_mask
+
+
+@pytest.mark.parametrize("ratio", [0, 0.25, 0.5, 0.6, 0.61, 1])
+def test_random_mask_hides_exactly_the_ceiling_in_every_image(ratio):
+    mask = random_mask(16, (7, 7), ratio, torch.Generator().manual_seed(0))
+    assert mask.dtype == torch.bool
+    assert mask.shape == (16, 7, 7)
+    assert (mask.sum((1, 2)) == math.ceil(ratio * 49)).all()
+
+
+def test_random_mask_counts_with_decimal_ratios_as_written():
+    # 0.6 * 5 is 3.0000000000000004 in binary; a naive ceil would hide 4 of 5
+    assert random_mask(1, (1, 5), 0.6).sum() == 3
+
+
+def test_random_mask_is_uniform_over_cells_and_differs_between_images():
+    mask = random_mask(20000, (3, 3), 1 / 3, torch.Generator().manual_seed(0))
+    assert torch.allclose(mask.float().mean(0), torch.full((3, 3), 1 / 3), atol=0.02)
+    assert len({tuple(row.flatten().tolist()) for row in mask[:50]}) > 20
+
+
+def test_random_mask_depends_on_its_generator_alone():
+    first, second = (random_mask(4, (4, 4), 0.5, torch.Generator().manual_seed(7)) for _ in range(2))
+    assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("ratio", [-0.1, 1.2])
+def test_ratio_outside_0_to_1_is_refused(ratio):
+    with pytest.raises(InputError, match="outside 0 to 1"):
+        random_mask(1, (4, 4), ratio)
+
+
+def test_mask_grid_names_the_cells_that_divide_the_image():
+    assert mask_grid((224, 224), 32) == (7, 7)
+    assert mask_grid((32, 64), 8) == (4, 8)
+    with pytest.raises(InputError, match="5 pixels does not divide an image of 32x32; these do: 1, 2, 4, 8, 16, 32"):
+        mask_grid((32, 32), 5)
+
+
+def test_resize_mask_repeats_cells_on_a_finer_grid_and_samples_a_coarser_one():
+    mask = torch.tensor([[[True, False], [False, True]]])
+    fine = resize_mask(mask, (4, 6))
+    expected = torch.tensor([[[mask[0, i // 2, j // 3] for j in range(6)] for i in range(4)]])
+    assert torch.equal(fine, expected)
+    assert torch.equal(resize_mask(fine, (2, 2)), mask)
+
+
+def _images():
+    return torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(1)) + 2
+
+
+def test_image_mean_is_the_mean_of_the_whole_image_hidden_pixels_included():
+    images, mask = _images(), random_mask(3, (4, 4), 0.5, torch.Generator().manual_seed(0))
+    filled = fill_masked(images, mask)
+    for b in range(3):
+        for c in range(3):
+            mean = sum(images[b, c].flatten().tolist()) / 64
+            for y in range(8):
+                for x in range(8):
+                    expected = mean if mask[b, y // 2, x // 2] else images[b, c, y, x].item()
+                    assert filled[b, c, y, x].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_visible_mean_leaves_the_hidden_pixels_out():
+    images = torch.ones(1, 3, 4, 4)
+    images[:, :, :2] = 5
+    mask = torch.tensor([[[True, True], [False, False]]])
+    assert torch.equal(fill_masked(images, mask, "visible-mean"), torch.ones(1, 3, 4, 4))
+    everything = torch.ones(1, 2, 2, dtype=torch.bool)
+    assert torch.equal(fill_masked(images, everything, "visible-mean"), torch.zeros(1, 3, 4, 4))
+
+
+def test_black_is_zero_before_normalisation():
+    mean, std = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
+    black = replacement(_images(), "black", mean=mean, std=std)
+    pixels = black.flatten() * torch.tensor(std) + torch.tensor(mean)
+    assert torch.allclose(pixels, torch.zeros(3), atol=1e-6)
+    with pytest.raises(InputError, match="mean and std"):
+        replacement(_images(), "black")
+
+
+def test_dataset_mean_is_zero_and_blur_keeps_the_mean_and_loses_the_variance():
+    images = _images()
+    assert not replacement(images, "dataset-mean").any()
+    blurred = replacement(images, "blur")
+    assert blurred.var() < 0.3 * images.var()
+    assert torch.allclose(blurred.mean(), images.mean(), rtol=0.05)
+
+
+def test_noise_needs_only_its_generator():
+    first, second = (replacement(_images(), "noise", generator=torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(first, second)
+    assert 0.7 < first.std() < 1.3
+
+
+@pytest.mark.parametrize("fill", ["image-mean", "visible-mean", "dataset-mean", "blur", "noise"])
+def test_visible_pixels_stay_bit_for_bit(fill):
+    images, mask = _images(), random_mask(3, (2, 4), 0.5, torch.Generator().manual_seed(0))
+    visible = ~resize_mask(mask, (8, 8))[:, None].expand_as(images)
+    assert torch.equal(fill_masked(images, mask, fill)[visible], images[visible])
+
+
+def test_bad_masks_and_fills_are_refused():
+    with pytest.raises(InputError, match="unknown fill 'grey'"):
+        fill_masked(_images(), random_mask(3, (2, 2), 0.5), "grey")
+    with pytest.raises(InputError, match="must be bool"):
+        fill_masked(_images(), torch.zeros(3, 2, 2))
+    with pytest.raises(InputError, match="3x3 cells does not divide images of 8x8"):
+        fill_masked(_images(), random_mask(3, (3, 3), 0.5))
