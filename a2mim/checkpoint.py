@@ -60,6 +60,7 @@ class LoadReport:
     dropped: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     epoch: int | None = None
+    args: dict[str, Any] = field(default_factory=dict)  # settings of the run that wrote the file, where it says them
 
     def __str__(self) -> str:
         size = "x".join(map(str, self.input_size))
@@ -144,17 +145,10 @@ def export_safetensors(
         safetensors.torch.save_file(tensors, partial, metadata={"format": "pt", **text})
 
 
+# what a safetensors file says about its weights, beside them
 _DESCRIPTION = (
-    "kind",
-    "arch",
-    "model_args",
-    "mim_args",
-    "num_classes",
-    "classes",
-    "input_size",
-    "mean",
-    "std",
-    "epoch",
+    *("kind", "arch", "model_args", "mim_args", "num_classes", "classes"),
+    *("input_size", "mean", "std", "epoch", "args"),
 )
 
 
@@ -322,6 +316,7 @@ def _fill(
         dropped=dropped,
         classes=tuple(meta.get("classes") or ()),
         epoch=meta.get("epoch"),
+        args=dict(meta.get("args") or {}),
         **known,
     )
 

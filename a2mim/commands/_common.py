@@ -1,0 +1,150 @@
+"""What the commands share: flags made from settings, and errors in one line."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import types
+import typing
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from a2mim.errors import InputError, RunError
+
+SHORT = {"batch_size": ("-b",), "workers": ("-j",)}
+CONTEXT = {
+    "help_option_names": ["-h", "--help"],
+    "max_content_width": 120,
+    "token_normalize_func": lambda name: name.replace("_", "-"),  # --mask_ratio is --mask-ratio
+}
+
+
+def clear_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """End a command as its user needs it: 2 for input that cannot be used, 1 for a run that failed, 130 for Ctrl-C.
+
+    Each of these says one line. Anything else is a bug and keeps its traceback, as all do under A2MIM_TRACEBACK=1.
+    """
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **options: Any) -> None:
+        try:
+            command(*args, **options)
+        except (InputError, RunError, OSError, KeyboardInterrupt) as error:
+            if os.environ.get("A2MIM_TRACEBACK"):
+                raise
+            if isinstance(error, KeyboardInterrupt):
+                click.echo(f"stopped{': ' + str(error) if str(error) else ''}", err=True)
+                raise SystemExit(130) from None
+            line = " ".join(str(error).split())
+            click.echo(f"error: {line}", err=True)
+            raise SystemExit(2 if isinstance(error, InputError | FileNotFoundError) else 1) from None
+
+    return wrapped
+
+
+def settings_options(settings: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """One flag for each field of a settings class; one that is not given is None, so that the recipe's value stands."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        hints = typing.get_type_hints(settings)
+        for entry in reversed(dataclasses.fields(settings)):
+            command = _option(entry, hints[entry.name])(command)
+        return command
+
+    return decorate
+
+
+def given(options: dict[str, Any]) -> dict[str, Any]:
+    """The flags that were given, as setting -> value."""
+    values = {key: value for key, value in options.items() if value is not None and value != ()}
+    if "model_args" in values:
+        values["model_args"] = key_values(values["model_args"])
+    return values
+
+
+def key_values(pairs: Iterable[str]) -> dict[str, Any]:
+    """KEY=VALUE pairs as a dictionary; values are read as YAML, so that numbers and lists are what they look like."""
+    values = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise InputError(f"'{pair}' is not of the form KEY=VALUE")
+        values[key] = yaml.safe_load(value)
+    return values
+
+
+def recipe_folders() -> list[Path]:
+    """Where the presets are."""
+    from importlib.resources import files
+
+    return [Path(str(files("a2mim.experiments") / "recipes"))]
+
+
+def read_recipe(name: str | None) -> dict[str, Any]:
+    """The settings of a recipe by name or path; none without a name."""
+    from a2mim import recipes
+
+    return recipes.read(recipes.find(name, recipe_folders())) if name else {}
+
+
+def say_differences(recipe: dict[str, Any], settings: Any) -> None:
+    """Print where a run departs from its recipe."""
+    from a2mim import recipes
+
+    for line in recipes.differences(recipe, settings.as_values()):
+        click.echo(line)
+
+
+def resumed_run(resume: str | None, output: str, experiment: str) -> Path | None:
+    """The folder to go on with: ``auto`` is the newest run of that name that has a checkpoint, and None if none has."""
+    from a2mim.checkpoint import LAST
+
+    if resume is None:
+        return None
+    if resume != "auto":
+        folder = Path(resume) if Path(resume).is_dir() else Path(resume).parent
+        if not (folder / LAST).is_file():
+            raise InputError(f"nothing to resume: {folder} has no {LAST}")
+        return folder
+    found = [path.parent for path in Path(output).glob(f"{experiment}*/{LAST}")]
+    return max(found, key=lambda folder: (folder / LAST).stat().st_mtime, default=None)
+
+
+def stem(name: str) -> str:
+    """What a recipe, model or checkpoint is called in the name of a run."""
+    path = Path(name)
+    if path.name in ("last.pth.tar", "model_best.pth.tar", "backbone.safetensors"):
+        path = path.parent
+    return path.name.split(".")[0].removeprefix("pretrain-") or "run"
+
+
+def _option(entry: dataclasses.Field[Any], hint: Any) -> Callable[..., Any]:
+    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    kind = kinds[0]
+    default = entry.default if entry.default is not dataclasses.MISSING else None
+    shown = "" if default is None else f"  [default: {_text(default)}]"
+    flag = entry.name.replace("_", "-")
+    keywords: dict[str, Any] = {"help": entry.metadata["help"] + shown, "default": None}
+    names = [f"--{flag}", *SHORT.get(entry.name, ())]
+    if kind is bool:
+        names = [f"--{flag}/--no-{flag}"]
+    elif typing.get_origin(kind) is dict:
+        keywords.update(multiple=True, metavar="KEY=VALUE")
+    elif typing.get_origin(kind) is tuple:
+        keywords.update(type=float, nargs=len(default) if default else 3)
+    elif entry.metadata["choices"]:
+        keywords.update(type=click.Choice(entry.metadata["choices"]))
+    else:
+        keywords.update(type=kind)
+    return click.option(*names, entry.name, **keywords)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return " ".join(f"{number:.3g}" for number in value)
+    return f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)

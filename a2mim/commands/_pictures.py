@@ -1,0 +1,47 @@
+"""Pictures that training commands leave in the run's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from a2mim import seeds
+from a2mim.analysis import outputs, reconstruction
+from a2mim.data import ImageLoader, eval_transform, open_images
+from a2mim.figures import reconstruction as reconstruction_figure
+from a2mim.figures import training
+from a2mim.masking import mask_grid, random_mask
+from a2mim.pretrain import auto_cell
+from a2mim.runs import Run
+from a2mim.settings import PretrainSettings
+
+IMAGES = 6
+
+
+def learning_curve(run: Run) -> Path:
+    """Draw summary.csv as curve.png; returns its path."""
+    return outputs.save_figure(training.plot(pd.read_csv(run.path / "summary.csv")), run.path / "curve.png")
+
+
+def reconstructions(settings: PretrainSettings) -> Callable[[int, Any, Run], None]:
+    """A callback that draws a few images, always with the same masks, every ``picture_interval`` epochs and at the end."""
+
+    def draw(epoch: int, model: Any, run: Run) -> None:
+        interval = settings.picture_interval
+        if not interval or (epoch % interval and epoch != settings.epochs):
+            return
+        source = open_images(settings.dataset, settings.data_dir, "train")
+        transform = eval_transform(model.img_size, model.mean, model.std)
+        batch = next(iter(ImageLoader(source, transform, batch_size=IMAGES, limit=IMAGES, seed=settings.seed)))
+        grid = mask_grid(model.img_size, settings.mask_patch_size or auto_cell(model.img_size[0]))
+        mask = random_mask(len(batch.images), grid, settings.mask_ratio, seeds.generator(settings.seed, "picture"))
+        device = model.mask_token.device
+        shown = reconstruction.panels(model, batch.images.to(device), mask.to(device))
+        pictures = {name: value.permute(0, 2, 3, 1).numpy() for name, value in shown._asdict().items()}
+        figure = reconstruction_figure.plot({f"{model.arch}, epoch {epoch}": pictures})
+        outputs.save_figure(figure, run.path / "reconstructions" / f"epoch-{epoch:04d}.png")
+
+    return draw

@@ -1,0 +1,140 @@
+"""``a2mim-analyze``: what an encoder has learned, as a table, a file of settings and a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from a2mim.commands import _common
+
+FILLS = click.Choice(["dataset-mean", "image-mean", "black", "blur", "noise"])
+
+
+class Grid(click.ParamType):
+    """Cells over the image: 14 (square) or 8x16 (rows x columns)."""
+
+    name = "grid"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        parts = str(value).split("x")
+        if len(parts) > 2 or not all(part.isdigit() and int(part) for part in parts):
+            self.fail(f"'{value}' is no grid; write 14 or 8x16 (rows x columns)", param, ctx)
+        return int(parts[0]), int(parts[-1])
+
+
+class Numbers(click.ParamType):
+    """Numbers with commas between them, each within 0 to 1."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"'{value}' is no list of numbers; write 0,0.25,0.5", param, ctx)
+        if not all(0 <= number <= 1 for number in numbers):
+            self.fail(f"'{value}': every ratio lies between 0 and 1", param, ctx)
+        return numbers
+
+
+def _options(images: str, batch_size: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """What every analysis takes: checkpoints, which images, where to."""
+    options = [
+        click.argument("checkpoints", nargs=-1),
+        click.option("--output", default="runs/analysis", show_default=True, help="Folder for the results."),
+        click.option("--name", "names", multiple=True, help="Name of a checkpoint in the results; once for each."),
+        click.option("--model", "arch", help="timm architecture, for files that do not name theirs."),
+        click.option("--model-args", multiple=True, metavar="KEY=VALUE", help="Arguments of the architecture."),
+        click.option(
+            "--dataset", default="fashion", show_default=True, help="Embedded images, 'folder', or a timm name."
+        ),
+        click.option("--data-dir", help="Folder of images."),
+        click.option("--split", default="val", show_default=True),
+        click.option("--images", "limit", type=click.IntRange(1), help=f"Number of images.  [default: {images}]"),
+        click.option("--batch-size", "-b", type=click.IntRange(1), default=batch_size, show_default=True),
+        click.option("--workers", "-j", type=click.IntRange(0), default=0, show_default=True),
+        click.option("--seed", default=0, show_default=True, help="Of the choice of images, and of all that is drawn."),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps."),
+        click.option(
+            "--trust-checkpoint", "trust", is_flag=True, help="Unpickle any object (runs code from the file)."
+        ),
+    ]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+@click.group(context_settings=_common.CONTEXT)
+def main() -> None:
+    """Occlusion robustness, multi-order interactions and reconstructions of any checkpoint.
+
+    Each analysis takes one or several checkpoints (files, run folders) and, with none, the small networks that come
+    with the package. It writes OUTPUT/<analysis>.csv, .json, .png and .pdf.
+    """
+
+
+@main.command(name="occlusion")
+@_options(images="all", batch_size=256)
+@click.option("--grid", type=Grid(), help="Cells over the image.  [default: 14x14, or what divides the image]")
+@click.option("--ratios", type=Numbers(), default="0,.1,.2,.3,.4,.5,.6,.7,.8,.9,1", show_default=True)
+@click.option(
+    "--runs", type=click.IntRange(1), default=5, show_default=True, help="Masks drawn for each image and ratio."
+)
+@click.option("--fill", type=FILLS, default="dataset-mean", show_default=True, help="What replaces hidden patches.")
+@_common.clear_errors
+def occlusion(**options: Any) -> None:
+    """Accuracy against the share of hidden patches (section 3.1, Figure 1 a-d)."""
+    _analyse("run_occlusion", options)
+
+
+@main.command(name="interactions")
+@_options(images="100; 10 of the embedded ones", batch_size=256)
+@click.option("--grid", type=Grid(), help="Players over the image.  [default: 14x14, or what divides the image]")
+@click.option("--ratios", type=Numbers(), help="Orders m as shares of n - 2.  [default: the paper's 13]")
+@click.option("--pairs", "n_pairs", type=click.IntRange(1), help="Pairs for each image.  [default: 50; 20 embedded]")
+@click.option("--contexts", "n_contexts", type=click.IntRange(1), help="For each pair.  [default: 50; 20 embedded]")
+@click.option("--draw", "pairs", type=click.Choice(["neighbours", "clamped", "all"]), default="neighbours",
+              show_default=True, help="Which pairs; 'clamped' is the published drawing with its bias at the border.")  # fmt: skip
+@click.option("--score", type=click.Choice(["log-odds", "log-prob", "logit"]), default="log-odds", show_default=True)
+@click.option("--baseline", type=FILLS, default="dataset-mean", show_default=True, help="Stands for absent players.")
+@_common.clear_errors
+def interactions(**options: Any) -> None:
+    """Strength J(m) of interactions between patches by order (section 3.2, Figure 1 e-h)."""
+    _analyse("run_interactions", options)
+
+
+@main.command(name="reconstruct")
+@_options(images="6", batch_size=64)
+@click.option("--mask-ratio", type=click.FloatRange(0, 1), help="Share of hidden cells.  [default: as in training]")
+@click.option("--mask-patch-size", type=click.IntRange(1), help="Pixels of a mask cell.  [default: as in training]")
+@_common.clear_errors
+def reconstruct(**options: Any) -> None:
+    """Original, masked input, prediction, and prediction in its place (Figures 5 and A2)."""
+    _analyse("run_reconstruct", options)
+
+
+def _analyse(function: str, options: dict[str, Any]) -> None:
+    """Sort the options into what the images, the loader and the analysis take; call; say what was written."""
+    from a2mim.analysis import pipeline
+
+    picked = {key: options.pop(key) for key in ("dataset", "data_dir", "split", "limit", "batch_size", "workers")}
+    images = pipeline.Images(**picked, seed=options["seed"])
+    checkpoints: Sequence[str] = options.pop("checkpoints")
+    loading = {"trust": options.pop("trust")}
+    arch, model_args = options.pop("arch"), _common.key_values(options.pop("model_args"))
+    if arch or model_args:
+        loading.update(arch=arch, model_args=model_args)
+    options = {key: value for key, value in options.items() if value is not None}
+    written = getattr(pipeline, function)(checkpoints, options.pop("output"), images=images, **options, **loading)
+    for path in written.values():
+        click.echo(path)

@@ -1,0 +1,46 @@
+"""``a2mim-pretrain``: A2MIM on any images, for any timm architecture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from a2mim.commands import _common
+from a2mim.settings import PretrainSettings
+
+DEFAULT_RECIPE = "fashion-vit"
+
+
+@click.command(context_settings=_common.CONTEXT)
+@click.option("-c", "--config", metavar="NAME|PATH", help="Recipe; flags go before what it says.")
+@click.option("--output", default="runs", show_default=True, help="Folder for runs.")
+@click.option("--experiment", help="Name of the run.  [default: pretrain-<recipe or model>]")
+@click.option("--resume", is_flag=False, flag_value="auto", metavar="[auto|RUN]", help="Go on where a run stopped.")
+@_common.settings_options(PretrainSettings)
+@_common.clear_errors
+def main(config: str | None, output: str, experiment: str | None, resume: str | None, **flags: Any) -> None:
+    """Pre-train an encoder: hide cells of each image, reconstruct them.
+
+    Without --config, --model, --dataset and --data-dir: a small ViT on the embedded images (recipe fashion-vit).
+    """
+    values = _common.given(flags)
+    if config is None and not values.keys() & {"model", "dataset", "data_dir"}:
+        config = DEFAULT_RECIPE
+    recipe = _common.read_recipe(config)
+    settings = PretrainSettings.from_values(recipe, values)
+    _common.say_differences(recipe, settings)
+    experiment = experiment or f"pretrain-{_common.stem(config or settings.model or 'default')}"
+    from a2mim.commands import _pictures
+    from a2mim.pretrain import pretrain
+
+    run = pretrain(
+        settings,
+        output=output,
+        experiment=experiment,
+        resume=_common.resumed_run(resume, output, experiment),
+        on_epoch_end=_pictures.reconstructions(settings),
+        echo=click.echo,
+    )
+    click.echo(f"learning curve: {_pictures.learning_curve(run)}")
+    click.echo(f"next: a2mim-finetune {run.path}   or: a2mim-analyze reconstruct {run.path}")

@@ -1,0 +1,79 @@
+"""Images by name, and batches of them: the front door to sources, transforms and the loader.
+
+source = open_images("fashion")
+transform = train_transform(32, source.mean, source.std)
+loader = ImageLoader(source, transform, batch_size=128, shuffle=True, drop_last=True)
+for batch in loader.epoch(0):
+    ...
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from a2mim.errors import InputError
+from a2mim.folders import FolderImages
+from a2mim.loading import Batch, ImageLoader, balanced_subset
+from a2mim.sources import (
+    SPLITS,
+    FashionImages,
+    ImageSource,
+    UnreadableError,
+    find_fashion_files,
+    read_image,
+    to_rgb,
+)
+from a2mim.timm_sources import TimmImages, TimmStream, open_timm_images
+from a2mim.transforms import ImageTransform, eval_transform, train_transform
+
+__all__ = [
+    "Batch",
+    "FashionImages",
+    "FolderImages",
+    "ImageLoader",
+    "ImageSource",
+    "ImageTransform",
+    "TimmImages",
+    "TimmStream",
+    "UnreadableError",
+    "balanced_subset",
+    "eval_transform",
+    "open_images",
+    "read_image",
+    "to_rgb",
+    "train_transform",
+]
+
+
+def open_images(
+    dataset: str = "fashion", data_dir: str | os.PathLike[str] | None = None, split: str = "train", **timm_extras: Any
+) -> ImageSource:
+    """The images of one split of a data set.
+
+    Args:
+        dataset: ``fashion``: the embedded part of Fashion-MNIST; with ``data_dir`` the original files there, and when
+            there are none, the same as ``folder``. ``folder``: images in ``data_dir`` (see ``FolderImages``). Every
+            other name is timm's: ``torch/cifar10``, ``hfds/...``, ``wds/...``, ... (see ``timm.data.create_dataset``).
+        data_dir: folder of the data.
+        split: ``train`` or ``val``; for timm's names also one of the data set's own.
+        timm_extras: passed on to timm, for timm's names only (``input_key``, ``num_samples``, ...).
+
+    Raises ``InputError`` with what was looked for and what was found.
+    """
+    if dataset not in ("fashion", "folder"):
+        return open_timm_images(dataset, data_dir, split, **timm_extras)
+    if split not in SPLITS:
+        raise InputError(f"split {split!r} must be one of {', '.join(SPLITS)} for the data set {dataset!r}")
+    if timm_extras:
+        raise InputError(f"data set {dataset!r} takes no settings {', '.join(timm_extras)}")
+    if dataset == "fashion" and (data_dir is None or find_fashion_files(data_dir)):
+        return FashionImages(data_dir, split)
+    if data_dir is None:
+        raise InputError("data set 'folder' needs --data-dir: the folder with the images")
+    try:
+        return FolderImages(data_dir, split)
+    except InputError as error:
+        if dataset == "folder":
+            raise
+        raise InputError(f"{error} (and no files of Fashion-MNIST: train-images-idx3-ubyte[.gz], ...)") from error

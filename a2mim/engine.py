@@ -1,0 +1,296 @@
+"""The training loop, one for pre-training and fine-tuning.
+
+A task says what one step computes; ``Trainer`` does the rest: accumulation, mixed precision, clipping, schedule, steps
+that are no number, log, checkpoints. All that a step draws comes from (seed, epoch, batch), so that a run that was
+interrupted and resumed ends with the same weights as one that was not, bit for bit on a CPU.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from a2mim import seeds
+from a2mim.checkpoint import read_checkpoint
+from a2mim.data import Batch, ImageLoader
+from a2mim.errors import InputError, RunError
+from a2mim.optimisation import create_scheduler
+from a2mim.runs import Run
+from a2mim.settings import TrainSettings
+
+MAX_SKIPPED = 10  # steps without a finite loss, in a row, after which a run ends
+Metrics = dict[str, float]
+
+
+class Task(Protocol):
+    """What is trained, and what one step computes."""
+
+    optimizer: torch.optim.Optimizer
+    best_metric: str | None  # of ``evaluate``, the larger the better; None keeps no best checkpoint
+
+    @property
+    def model(self) -> nn.Module: ...
+
+    def loss(self, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The loss, and detached scalars for the log; ``generator`` lies on the model's device."""
+
+    def evaluate(self) -> Metrics:
+        """What is measured after each epoch."""
+
+    def describe(self) -> dict[str, Any]:
+        """What a checkpoint says about the model: kind, arch, model_args, ..., and its ``state_dict``."""
+
+
+class Trainer:
+    """Trains a task over the epochs of a loader, and writes the run.
+
+    Args:
+        task: see ``Task``.
+        loader: training images.
+        settings: of the run.
+        run: its folder.
+        on_epoch_end: called with (epoch, model, run) after each epoch.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        loader: ImageLoader,
+        settings: TrainSettings,
+        run: Run,
+        on_epoch_end: Callable[[int, nn.Module, Run], None] = lambda *_: None,
+    ):
+        self.task, self.loader, self.settings, self.run, self.on_epoch_end = task, loader, settings, run, on_epoch_end
+        self.device = next(task.model.parameters()).device
+        self.updates_per_epoch = max(1, math.ceil(len(loader) / settings.grad_accum_steps))
+        self.scheduler = create_scheduler(task.optimizer, settings, self.updates_per_epoch)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.amp and settings.amp_dtype == "float16")
+        self.epoch = self.batch = self.updates = 0  # where the run stands: batches of this epoch that are done
+        self.skipped = self.skipped_in_row = 0
+        self.best = -math.inf
+        self.sums: dict[str, float] = defaultdict(float)
+        self.stop: signal.Signals | None = None
+
+    # --- state --------------------------------------------------------------------------------------------------------
+
+    def state(self, metrics: Mapping[str, float] | None = None) -> dict[str, Any]:
+        """Everything that a resume needs, and what a checkpoint says of the model."""
+        progress = {
+            key: getattr(self, key) for key in ("epoch", "batch", "updates", "skipped", "skipped_in_row", "best")
+        }
+        return {
+            **self.task.describe(),
+            "epoch": self.epoch,
+            "step": self.updates,
+            "args": self.settings.as_values(),
+            "metric": dict(metrics or {}),
+            "optimizer": self.task.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "progress": {**progress, "sums": dict(self.sums)},
+        }
+
+    def resume(self) -> None:
+        """Take up the run where its last checkpoint stands.
+
+        Raises:
+            InputError: no checkpoint, or one that belongs to another model.
+        """
+        state = read_checkpoint(self.run.last)
+        if "progress" not in state:
+            raise InputError(f"{self.run.last} holds weights alone; a run goes on from the last.pth.tar that it wrote")
+        try:
+            self.task.model.load_state_dict(state["state_dict"], strict=True)
+            self.task.optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError) as error:
+            raise InputError(f"{self.run.last} belongs to another model: {str(error).splitlines()[0]}") from error
+        self.scaler.load_state_dict(state["scaler"])
+        for key, value in state["progress"].items():
+            setattr(self, key, value)
+        self.sums = defaultdict(float, self.sums)
+        self.run.log("resume", epoch=self.epoch, batch=self.batch)
+
+    # --- loop ---------------------------------------------------------------------------------------------------------
+
+    def fit(self) -> Metrics:
+        """Train to the last epoch; returns the metrics of that epoch.
+
+        Raises:
+            KeyboardInterrupt: after Ctrl-C or SIGTERM, once the state is saved.
+            RunError: ten steps in a row without a finite loss, or unreadable images.
+        """
+        metrics: Metrics = {}
+        total = self.loader.n_images * self.settings.epochs
+        done = self.loader.n_images * self.epoch + self.batch * self.settings.batch_size
+        bar = tqdm(total=total, initial=done, unit=" images", disable=None, dynamic_ncols=True, smoothing=0.1)
+        with bar, self._signals(), seeds.preserved():
+            while self.epoch < self.settings.epochs:
+                started, first = time.perf_counter(), self.batch
+                self._train_epoch(bar)
+                seconds = time.perf_counter() - started
+                images = (len(self.loader) - first) * self.settings.batch_size
+                metrics = self._end_epoch(min(images, self.loader.n_images), seconds, bar)
+        self.run.export(self.state())
+        return metrics
+
+    def _train_epoch(self, bar: tqdm) -> None:
+        self.task.model.train()
+        bar.set_description(f"epoch {self.epoch + 1}/{self.settings.epochs}")
+        for batch in self.loader.epoch(self.epoch, skip=self.batch):
+            last = self.batch + 1 == len(self.loader)
+            values = self._step(batch, update=last or (self.batch + 1) % self.settings.grad_accum_steps == 0)
+            for key, value in values.items():
+                self.sums[key] += value * len(batch.images)
+            self.sums["images"] += len(batch.images)
+            self.batch += 1
+            bar.update(len(batch.images))
+            if self.updates and self.updates % self.settings.log_interval == 0:
+                self.run.log("train", epoch=self.epoch, update=self.updates, lr=self._lr(), **values)
+            self._save_within_epoch()
+
+    def _step(self, batch: Batch, update: bool) -> Metrics:
+        """One batch: loss and gradient, and the update when it is due; scalars for the log."""
+        draw = (self.settings.seed, "step", self.epoch, self.batch)
+        seeds.reseed(*draw)  # dropout and stochastic depth draw from torch's own generators
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seeds.derive(*draw))
+        generator = seeds.generator(*draw, "mask", device=self.device)
+        if self.batch % self.settings.grad_accum_steps == 0:
+            self.task.optimizer.zero_grad()
+            self.scheduler.step_update(self.updates)
+        batch = _to_device(batch, self.device, self.settings.channels_last)
+        with torch.autocast(self.device.type, getattr(torch, self.settings.amp_dtype), enabled=self.settings.amp):
+            loss, values = self.task.loss(batch, generator)
+        self.scaler.scale(loss / self.settings.grad_accum_steps).backward()
+        numbers = {"loss": loss.item(), **{key: value.item() for key, value in values.items()}}
+        if not update:
+            return numbers if math.isfinite(numbers["loss"]) else {}
+        return self._update(numbers)
+
+    def _update(self, numbers: Metrics) -> Metrics:
+        """Move the weights; where loss or gradient is no number count instead, and give up after ten in a row."""
+        self.scaler.unscale_(self.task.optimizer)
+        parameters = [parameter for parameter in self.task.model.parameters() if parameter.grad is not None]
+        norm = nn.utils.clip_grad_norm_(parameters, self.settings.clip_grad or math.inf).item()
+        self.updates += 1
+        if math.isfinite(norm) and math.isfinite(numbers["loss"]):
+            self.skipped_in_row = 0
+            self.scaler.step(self.task.optimizer)
+            self.scaler.update()
+            return {**numbers, "grad_norm": norm}
+        self.scaler.update()
+        self.skipped += 1
+        self.skipped_in_row += 1
+        self.run.log("skipped", epoch=self.epoch, update=self.updates, loss=str(numbers["loss"]), grad_norm=str(norm))
+        if self.skipped_in_row >= MAX_SKIPPED:
+            raise RunError(
+                f"{MAX_SKIPPED} updates in a row had no finite loss or gradient (epoch {self.epoch + 1}); what was saved "
+                f"in {self.run.path} is intact; a lower --lr, --clip-grad 1 or no --amp may help"
+            )
+        return {}
+
+    def _end_epoch(self, images: int, seconds: float, bar: tqdm) -> Metrics:
+        """Evaluate, write the row, the checkpoints and the line on the screen."""
+        lr, counted = self._lr(), max(1.0, self.sums.pop("images", 1.0))
+        metrics = {key: value / counted for key, value in self.sums.items()}
+        metrics.update(self.task.evaluate())
+        self.sums.clear()
+        self.epoch, self.batch = self.epoch + 1, 0
+        score = metrics.get(self.task.best_metric or "", -math.inf)
+        better, self.best = score > self.best, max(score, self.best)
+        row = {"epoch": self.epoch, **metrics, "lr": lr, "images_per_second": images / seconds, "skipped": self.skipped}
+        row["unreadable"] = len(self.loader.unreadable)
+        self.run.keep(self.state(metrics), epoch=self.epoch, history=self.settings.checkpoint_hist, best=better)
+        self.run.write_row(row)
+        self.run.log("epoch", **row)
+        shown = "  ".join(f"{key} {value:.4g}" for key, value in metrics.items())
+        left = (self.settings.epochs - self.epoch) * seconds
+        tqdm.write(
+            f"epoch {self.epoch}/{self.settings.epochs}  {shown}  {images / seconds:.0f} images/s"
+            + (f"  {_duration(left)} left" if left else "")
+        )
+        self.on_epoch_end(self.epoch, self.task.model, self.run)
+        return metrics
+
+    def _save_within_epoch(self) -> None:
+        at_update = self.batch % self.settings.grad_accum_steps == 0
+        if self.stop is not None and at_update:
+            self.run.keep(self.state())
+            self.run.log("stopped", signal=self.stop.name, epoch=self.epoch, batch=self.batch)
+            raise KeyboardInterrupt(self.stop.name)
+        every = self.settings.recovery_interval
+        if every and at_update and self.updates % every == 0:
+            self.run.keep(self.state())
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Ctrl-C and SIGTERM wait for the end of the batch, so that what is saved is whole; a second Ctrl-C does not."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def note(number: int, _: Any) -> None:
+            if self.stop is not None:
+                raise KeyboardInterrupt
+            self.stop = signal.Signals(number)
+
+        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _lr(self) -> float:
+        return max(group["lr"] / group.get("lr_scale", 1.0) for group in self.task.optimizer.param_groups)
+
+
+def _to_device(batch: Batch, device: torch.device, channels_last: bool) -> Batch:
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    images = batch.images.to(device, non_blocking=True).contiguous(memory_format=layout)
+    return Batch(images, batch.labels.to(device, non_blocking=True), batch.indices)
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{seconds:02d}s"
+
+
+def train(
+    task: Task,
+    loader: ImageLoader,
+    settings: TrainSettings,
+    *,
+    output: str | Path,
+    experiment: str,
+    resume: Path | None = None,
+    on_epoch_end: Callable[[int, nn.Module, Run], None] = lambda *_: None,
+    echo: Callable[[str], None] = print,
+) -> Run:
+    """Open the run (a new folder, or the one to resume), say what will happen, train; returns the run."""
+    run = Run(resume) if resume else Run.create(output, experiment)
+    if resume:
+        run.check_settings(settings.as_values())
+    trainer = Trainer(task, loader, settings, run, on_epoch_end)
+    if resume:
+        trainer.resume()
+    run.write_settings(settings.as_values())
+    parameters = sum(parameter.numel() for parameter in task.model.parameters() if parameter.requires_grad)
+    echo(
+        f"run {run.path}: {loader.n_images} images, {parameters / 1e6:.2f} million trained parameters, {trainer.device}"
+    )
+    if trainer.epoch or trainer.batch:
+        echo(f"resumed after {trainer.epoch} epochs and {trainer.batch} batches")
+    trainer.fit()
+    return run

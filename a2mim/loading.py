@@ -1,0 +1,319 @@
+"""From images to batches: a loader of which every epoch can be had again, from any batch on.
+
+The order of epoch e comes from (seed, e), the augmentation of image i in it from (seed, e, i), and from nothing else:
+not from the number of worker processes, the batch size, or what was drawn before. A resumed run therefore sees the same
+data, bit for bit.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, get_worker_info
+
+from a2mim import seeds
+from a2mim.errors import InputError, RunError
+from a2mim.sources import ImageSource, UnreadableError
+from a2mim.timm_sources import TimmStream
+from a2mim.transforms import ImageTransform
+
+MAX_UNREADABLE = 0.01
+Transform = Callable[[Image.Image], torch.Tensor]
+_LOGGER = logging.getLogger("a2mim.data")
+
+
+class Batch(NamedTuple):
+    """images float32 (B, 3, H, W), normalised; labels int64 (B,), -1 = none; indices int64 (B,) in the source."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    indices: torch.Tensor
+
+
+_Item = tuple[Batch | None, list[tuple[str, str]]]  # a batch, and the images it lacks: path, reason
+
+
+class ImageLoader:
+    """Batches of a source, epoch by epoch.
+
+    ``loader.epoch(3, skip=10)`` gives epoch 3 without its first ten batches, ``iter(loader)`` epoch 0; ``len(loader)``
+    is the number of batches in an epoch. An image that cannot be read is left out (its batch is shorter, and not given
+    at all when nothing is left), reported once and kept in ``unreadable`` {path: reason}; more than 1 % of the images
+    end the run with a ``RunError``.
+
+    Args:
+        source: the images. A ``TimmStream`` keeps its own order, see ``a2mim.timm_sources``.
+        transform: PIL image -> tensor (3, H, W).
+        batch_size: images in a batch.
+        shuffle: a new order for every epoch; otherwise the order of the source.
+        drop_last: leave out the last batch if it is smaller than the others.
+        seed: of the order, the augmentations and ``limit``.
+        workers: processes that read ahead; 0 reads in this one.
+        limit: use only so many images, always the same, as many of each class as can be; ``n_images`` is what is used.
+        pin_memory: put batches where a GPU can fetch them by itself.
+    """
+
+    def __init__(
+        self,
+        source: ImageSource,
+        transform: Transform,
+        *,
+        batch_size: int,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        seed: int = 0,
+        workers: int = 0,
+        limit: int | None = None,
+        pin_memory: bool = False,
+    ):
+        for name, value, least in (("batch size", batch_size, 1), ("workers", workers, 0), ("limit", limit, 1)):
+            if value is not None and value < least:
+                raise InputError(f"{name} {value} must be at least {least}")
+        self.source = source
+        self.batch_size = batch_size
+        self.n_images = min(len(source), limit or len(source))
+        if self.n_images < (batch_size if drop_last else 1):
+            raise InputError(
+                f"{source.name} gives {self.n_images} images, not one full batch of {batch_size}: lower the batch size"
+            )
+        self.unreadable: dict[str, str] = {}
+        self._turn = 0
+        settings = _Settings(self.n_images, batch_size, shuffle, drop_last, seed, workers, pin_memory)
+        self._feed: _Stream | _Numbered
+        if isinstance(source, TimmStream):
+            self._feed = _Stream(source, transform, settings)
+        else:
+            self._feed = _Numbered(source, transform, settings)
+
+    def __len__(self) -> int:
+        return len(self._feed)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.epoch(0)
+
+    def epoch(self, number: int, skip: int = 0) -> Iterator[Batch]:
+        """The batches of epoch ``number`` without the first ``skip``; an epoch of this loader still under way ends."""
+        if number < 0 or skip < 0:
+            raise InputError(f"epoch {number} and skip {skip} must not be negative")
+        self._turn += 1
+        return self._run(self._turn, self._feed.start(number, skip))
+
+    def _run(self, turn: int, items: Iterator[_Item]) -> Iterator[Batch]:
+        while True:
+            if turn != self._turn:  # both would take from the same worker processes
+                raise RuntimeError("another epoch of this loader was begun; use a loader of its own for each")
+            try:
+                batch, failures = next(items)
+            except StopIteration:
+                return
+            except RuntimeError as error:
+                if "DataLoader worker" not in str(error):
+                    raise
+                raise RunError(
+                    "a worker process that reads images died, often for lack of (shared) memory: try fewer workers or "
+                    f"a smaller batch ({str(error).splitlines()[0]})"
+                ) from error
+            for path, reason in failures:
+                self._report(path, reason)
+            if batch is not None:
+                yield batch
+
+    def _report(self, path: str, reason: str) -> None:
+        if path in self.unreadable:
+            return
+        self.unreadable[path] = reason
+        _LOGGER.warning("skipped an image that cannot be read (number %d): %s: %s", len(self.unreadable), path, reason)
+        if len(self.unreadable) > MAX_UNREADABLE * self.n_images:
+            examples = "; ".join(f"{name}: {why}" for name, why in list(self.unreadable.items())[:3])
+            raise RunError(
+                f"{len(self.unreadable)} of the {self.n_images} images of {self.source.name} cannot be read, more than "
+                f"{MAX_UNREADABLE:.0%}: {examples}{'; ...' if len(self.unreadable) > 3 else ''}"
+            )
+
+
+def balanced_subset(labels: np.ndarray | None, n_images: int, limit: int, seed: int) -> np.ndarray:
+    """Sorted indices of ``limit`` images, as many of each class as can be; without labels a plain random choice.
+
+    A larger limit keeps the images of a smaller one.
+    """
+    shuffled = seeds.numpy_generator(seed, "limit").permutation(n_images)
+    if labels is None:
+        return np.sort(shuffled[:limit])
+    turn = np.empty(n_images, dtype=np.int64)  # the first of its class, the second, ...
+    for label in np.unique(labels):
+        members = shuffled[labels[shuffled] == label]
+        turn[members] = np.arange(len(members))
+    return np.sort(shuffled[np.argsort(turn[shuffled], kind="stable")[:limit]])
+
+
+@dataclass(frozen=True)
+class _Settings:
+    n_images: int
+    batch_size: int
+    shuffle: bool
+    drop_last: bool
+    seed: int
+    workers: int
+    pin_memory: bool
+
+    def batches(self, images: int) -> int:
+        return images // self.batch_size if self.drop_last else -(-images // self.batch_size)
+
+
+class _Numbered:
+    """Batches of a source whose images have numbers."""
+
+    def __init__(self, source: ImageSource, transform: Transform, settings: _Settings):
+        chosen = np.arange(len(source))
+        if settings.n_images < len(source):
+            chosen = balanced_subset(source.labels(), len(source), settings.n_images, settings.seed)
+        self.plan = _Plan(chosen, len(source), settings)
+        self.loader = DataLoader(
+            _Samples(source, transform, settings.seed),
+            sampler=self.plan,
+            batch_size=None,
+            num_workers=settings.workers,
+            persistent_workers=settings.workers > 0,
+            pin_memory=settings.pin_memory,
+            collate_fn=_unchanged,
+            generator=torch.Generator(),  # otherwise every epoch would draw a number from the global one
+        )
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def start(self, epoch: int, skip: int) -> Iterator[_Item]:
+        self.plan.epoch, self.plan.skip = epoch, skip
+        return iter(self.loader)
+
+
+class _Plan(Sampler[list[int]]):
+    """The batches of one epoch as lists of epoch · n + index: only so do worker processes learn which epoch it is."""
+
+    def __init__(self, chosen: np.ndarray, n_source: int, settings: _Settings):
+        self.chosen = chosen
+        self.n_source = n_source
+        self.settings = settings
+        self.epoch = 0
+        self.skip = 0
+
+    def __len__(self) -> int:
+        return self.settings.batches(len(self.chosen))
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = self.chosen
+        if self.settings.shuffle:
+            order = seeds.numpy_generator(self.settings.seed, "order", self.epoch).permutation(order)
+        numbers = order + self.epoch * self.n_source
+        size = self.settings.batch_size
+        return (numbers[size * k : size * (k + 1)].tolist() for k in range(self.skip, len(self)))
+
+
+class _Samples(Dataset[_Item]):
+    """Reads and augments one batch of a plan; runs in the worker processes."""
+
+    def __init__(self, source: ImageSource, transform: Transform, seed: int):
+        self.source = source
+        self.transform = transform
+        self.seed = seed
+
+    def __getitem__(self, numbers: list[int]) -> _Item:
+        one = _one_by_one(self.transform)
+        samples, failures = [], []
+        with seeds.preserved():
+            for number in numbers:
+                epoch, index = divmod(number, len(self.source))
+                try:
+                    image, label = self.source[index]
+                except UnreadableError as error:
+                    failures.append((error.path, error.reason))
+                    continue
+                seeds.reseed(self.seed, "augment", epoch, index)
+                samples.append((one(image), label, index))
+        return _stack(samples, self.transform), failures
+
+
+class _Stream:
+    """Batches of a source that is read through; ``a2mim.timm_sources`` says what it cannot promise."""
+
+    def __init__(self, source: TimmStream, transform: Transform, settings: _Settings):
+        self.source = source
+        self.transform = transform
+        self.settings = settings
+
+    def __len__(self) -> int:
+        return self.settings.batches(self._samples(0).n_images) * max(self.settings.workers, 1)
+
+    def _samples(self, epoch: int) -> _StreamSamples:
+        return _StreamSamples(self.source, self.transform, self.settings, epoch)
+
+    def start(self, epoch: int, skip: int) -> Iterator[_Item]:
+        loader = DataLoader(
+            self._samples(epoch),
+            batch_size=None,
+            num_workers=self.settings.workers,
+            pin_memory=self.settings.pin_memory,
+            collate_fn=_unchanged,
+            generator=seeds.generator(self.settings.seed, "stream", epoch),  # timm's readers shuffle by it
+        )
+        items = itertools.islice(loader, skip, None)
+        first = next(items, None)
+        if first is None and not skip:
+            raise RunError(f"not one image of {self.source.name} could be read; timm's messages above may say why")
+        return itertools.chain([first] if first else [], items)
+
+
+class _StreamSamples(IterableDataset[_Item]):
+    """One worker's share of one epoch of a stream, in batches."""
+
+    def __init__(self, source: TimmStream, transform: Transform, settings: _Settings, epoch: int):
+        workers = max(settings.workers, 1)
+        self.transform = transform
+        self.settings = settings
+        self.epoch = epoch
+        self.reader, self.n_images = source.reader(
+            shuffle=settings.shuffle, batch_size=settings.batch_size, seed=settings.seed, epoch=epoch, workers=workers
+        )
+        self.limit = -(-settings.n_images // workers) if settings.n_images < len(source) else None
+        self.n_images = min(self.n_images, self.limit or self.n_images)
+
+    def __iter__(self) -> Iterator[_Item]:
+        info = get_worker_info()
+        worker, workers = (info.id, info.num_workers) if info else (0, 1)
+        one = _one_by_one(self.transform)
+        samples = []
+        for count, (image, label) in enumerate(itertools.islice(self.reader, self.limit)):
+            place = worker + workers * count
+            with seeds.isolated(self.settings.seed, "augment", self.epoch, place):
+                samples.append((one(image), -1 if label is None else int(label), place))
+            if len(samples) == self.settings.batch_size:
+                yield _stack(samples, self.transform), []
+                samples = []
+        if samples and not self.settings.drop_last:
+            yield _stack(samples, self.transform), []
+
+
+def _one_by_one(transform: Transform) -> Transform:
+    """The part of a transform that each image needs for itself; ``_stack`` does the rest for the batch."""
+    return transform.pixels if isinstance(transform, ImageTransform) else transform
+
+
+def _stack(samples: list[tuple[torch.Tensor, int, int]], transform: Transform) -> Batch | None:
+    if not samples:
+        return None
+    images, labels, indices = zip(*samples, strict=True)
+    pixels = torch.stack(images)
+    if isinstance(transform, ImageTransform):
+        pixels = transform.normalise(pixels)
+    return Batch(pixels, torch.tensor(labels), torch.tensor(indices))
+
+
+def _unchanged(item: Any) -> Any:
+    return item

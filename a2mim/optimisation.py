@@ -1,0 +1,105 @@
+"""Optimiser and schedule by timm's factories, with the paper's exclusions from weight decay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import timm.optim
+import timm.scheduler
+import torch
+from torch import nn
+
+from a2mim.errors import InputError
+from a2mim.settings import TrainSettings
+
+
+def create_optimizer(
+    model: nn.Module,
+    settings: TrainSettings,
+    lr: float,
+    *,
+    lr_scales: dict[str, float] | None = None,
+    layer_decay: float | None = None,
+) -> torch.optim.Optimizer:
+    """The optimiser of a run.
+
+    Vectors (biases, norms, mask token, gamma) and what the model names in ``no_weight_decay()`` (position embeddings,
+    class tokens) go without weight decay.
+
+    Args:
+        lr_scales: learning rate of single parameters, by name, relative to ``lr``.
+        layer_decay: learning rate of each layer relative to the one above it (timm's groups).
+
+    Raises:
+        InputError: an optimiser that timm does not know.
+    """
+    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    if layer_decay is not None:
+        names = model.no_weight_decay() if hasattr(model, "no_weight_decay") else ()  # type: ignore[operator]
+        groups = timm.optim.param_groups_layer_decay(model, settings.weight_decay, names, layer_decay=layer_decay)
+    else:
+        groups = _groups(trained, _undecayed(model), settings.weight_decay, lr_scales or {})
+    try:
+        return timm.optim.create_optimizer_v2(
+            groups, opt=settings.opt, lr=lr, weight_decay=0.0, **_betas(settings), filter_bias_and_bn=False
+        )
+    except (ValueError, AssertionError, RuntimeError, TypeError) as error:
+        raise InputError(f"optimiser '{settings.opt}' cannot be made: {error}") from error
+
+
+def create_scheduler(optimizer: torch.optim.Optimizer, settings: TrainSettings, updates_per_epoch: int) -> Any:
+    """timm's scheduler, stepped by updates: linear warm-up, then ``settings.sched`` down to ``min_lr`` at the last one.
+
+    Raises:
+        InputError: an unknown schedule, or a warm-up that outlasts the run.
+    """
+    if settings.warmup_epochs >= settings.epochs:
+        raise InputError(
+            f"{settings.warmup_epochs:g} epochs of warm-up leave nothing of a run of {settings.epochs}; "
+            "lower --warmup-epochs (fractions will do)"
+        )
+    warmup = round(settings.warmup_epochs * updates_per_epoch) / updates_per_epoch  # whole updates
+    try:
+        scheduler, _ = timm.scheduler.create_scheduler_v2(
+            optimizer,
+            sched=settings.sched,
+            num_epochs=settings.epochs - warmup,  # type: ignore[arg-type]
+            warmup_epochs=warmup,  # type: ignore[arg-type]
+            warmup_lr=settings.warmup_lr,
+            warmup_prefix=True,
+            min_lr=settings.min_lr,
+            step_on_epochs=False,
+            updates_per_epoch=updates_per_epoch,
+        )
+    except (ValueError, AssertionError, TypeError) as error:
+        raise InputError(f"schedule '{settings.sched}' cannot be made: {error}") from error
+    if scheduler is None:
+        raise InputError(f"timm has no schedule '{settings.sched}'; it has cosine, tanh, step, multistep, poly, ...")
+    return scheduler
+
+
+def _groups(
+    trained: list[tuple[str, nn.Parameter]], undecayed: set[str], decay: float, lr_scales: dict[str, float]
+) -> list[dict[str, Any]]:
+    """Parameters with the same weight decay and the same scale of the learning rate, together."""
+    groups: dict[tuple[float, float], dict[str, Any]] = {}
+    for name, parameter in trained:
+        spared = parameter.ndim <= 1 or name.endswith(".bias") or name in undecayed
+        key = (0.0 if spared else decay, lr_scales.get(name, 1.0))
+        group = groups.setdefault(key, {"params": [], "weight_decay": key[0], "lr_scale": key[1]})
+        group["params"].append(parameter)
+    return list(groups.values())
+
+
+def _undecayed(model: nn.Module) -> set[str]:
+    """What the model, or the encoder inside it, names as not to be decayed, by full name."""
+    names: set[str] = set()
+    for prefix, module in (("", model), ("encoder.", getattr(model, "encoder", None))):
+        if hasattr(module, "no_weight_decay"):
+            names |= {prefix + name for name in module.no_weight_decay()}  # type: ignore[union-attr, operator]
+    return names
+
+
+def _betas(settings: TrainSettings) -> dict[str, Any]:
+    adaptive = any(part in settings.opt.lower() for part in ("adam", "lamb", "lion", "adan", "nadam"))
+    return {"betas": tuple(settings.opt_betas)} if adaptive else {}

@@ -1,0 +1,53 @@
+"""Recipes: YAML files with every setting of a run. A preset is a recipe that ships with the package."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from a2mim.errors import InputError
+
+
+def find(name: str, folders: Iterable[Path]) -> Path:
+    """The recipe file meant by ``name``: a path, or the name of a YAML file in one of the folders.
+
+    Raises:
+        InputError: there is none; the message lists the presets, the nearest first.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    presets = {file.stem: file for folder in folders for file in sorted(Path(folder).glob("*.yaml"))}
+    if name in presets:
+        return presets[name]
+    near = difflib.get_close_matches(name, presets, n=3)
+    order = near + [preset for preset in presets if preset not in near]
+    raise InputError(f"no recipe '{name}': no such file, nor one of the presets {', '.join(order)}")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The settings in a recipe file.
+
+    Raises:
+        InputError: not YAML, or not a mapping of settings.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = str(error).replace("\n", " ")
+        raise InputError(f"recipe {path} is no YAML: {reason}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"recipe {path} must be a list of 'setting: value', not a {type(values).__name__}")
+    return values
+
+
+def differences(recipe: dict[str, Any], resolved: dict[str, Any]) -> list[str]:
+    """One line for each setting of the recipe that the run has otherwise."""
+    return [
+        f"{key}: {value} in the recipe, {resolved[key]} here"
+        for key, value in recipe.items()
+        if key in resolved and resolved[key] != value
+    ]

@@ -1,0 +1,203 @@
+"""Every setting of a run: name, type, default and meaning in one place, from which flags and recipe keys are made.
+
+Flags take timm's names where timm has one. This module imports no torch, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from a2mim.errors import InputError
+
+S = TypeVar("S", bound="TrainSettings")
+
+
+def option(default: Any, meaning: str, choices: Iterable[str] = (), between: tuple[float, float] | None = None) -> Any:
+    """A field with its meaning, its choices and the range of its values."""
+    metadata = {"help": meaning, "choices": tuple(choices), "between": between}
+    if default == {}:
+        return field(default_factory=dict, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+FILLS = ("image-mean", "visible-mean", "dataset-mean", "zero", "black", "blur", "noise")
+COUNT, SHARE, POSITIVE = (1, float("inf")), (0, 1), (0, float("inf"))
+
+
+@dataclass
+class TrainSettings:
+    """What pre-training and fine-tuning share. ``None`` means: follows from the model, the data or another setting."""
+
+    model: str | None = option(None, "timm architecture")
+    model_args: dict[str, Any] = option({}, "arguments of the architecture, KEY=VALUE, once for each")
+    dataset: str = option(
+        "fashion", "'fashion' (embedded images), 'folder', or a name that timm's create_dataset knows"
+    )
+    data_dir: str | None = option(None, "folder of images: one sub-folder for each class, or without labels, flat")
+    img_size: int | None = option(None, "side of the images in pixels", between=COUNT)
+    limit: int | None = option(None, "train on so many images only, as many of each class as can be", between=COUNT)
+    batch_size: int = option(256, "images in a batch of one process", between=COUNT)
+    epochs: int = option(100, "passes over the training images", between=COUNT)
+    opt: str = option("adamw", "optimiser, by timm's name")
+    opt_betas: tuple[float, ...] = option((0.9, 0.999), "betas of the optimiser")
+    weight_decay: float = option(
+        0.05, "weight decay; not on vectors, biases, tokens and position embeddings", between=POSITIVE
+    )
+    lr: float | None = option(
+        None, "learning rate; without it lr = lr_base x images per update / lr_base_size", between=POSITIVE
+    )
+    lr_base: float = option(1.5e-4, "learning rate for lr_base_size images per update", between=POSITIVE)
+    lr_base_size: int = option(256, "denominator of the linear learning-rate rule", between=COUNT)
+    sched: str = option("cosine", "schedule of the learning rate, by timm's name")
+    warmup_epochs: float = option(10.0, "epochs of linear warm-up", between=POSITIVE)
+    warmup_lr: float = option(1e-6, "learning rate at the start of the warm-up", between=POSITIVE)
+    min_lr: float = option(0.0, "learning rate at the end", between=POSITIVE)
+    clip_grad: float | None = option(None, "clip the norm of the gradient", between=POSITIVE)
+    grad_accum_steps: int = option(1, "batches for each update", between=COUNT)
+    drop_path: float = option(0.0, "stochastic depth", between=SHARE)
+    scale: tuple[float, ...] = option((0.67, 1.0), "area of the random crop, as shares of the image", between=SHARE)
+    ratio: tuple[float, ...] = option((3 / 4, 4 / 3), "aspect ratio of the random crop", between=POSITIVE)
+    hflip: float = option(0.5, "probability of a horizontal flip", between=SHARE)
+    interpolation: str = option("bilinear", "how images are resized", ("bilinear", "bicubic", "nearest"))
+    mean: tuple[float, ...] | None = option(
+        None, "mean of the pixels, one number for each channel; default: the data set's"
+    )
+    std: tuple[float, ...] | None = option(None, "standard deviation of the pixels; default: the data set's")
+    amp: bool = option(False, "automatic mixed precision; losses stay in float32")
+    amp_dtype: str = option("bfloat16", "type of mixed precision", ("bfloat16", "float16"))
+    channels_last: bool = option(False, "memory format NHWC, faster for most CNNs")
+    workers: int = option(1, "processes that read images", between=(0, float("inf")))
+    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps")
+    seed: int = option(0, "of everything that is drawn", between=(0, float("inf")))
+    log_interval: int = option(20, "updates between two lines of the log", between=COUNT)
+    checkpoint_hist: int = option(
+        1, "how many checkpoint-N.pth.tar to keep beside last.pth.tar", between=(0, float("inf"))
+    )
+    recovery_interval: int | None = option(None, "updates between two saves within an epoch", between=COUNT)
+
+    @classmethod
+    def from_values(cls: type[S], *layers: Mapping[str, Any]) -> S:
+        """Settings from layers of values (recipe, flags), the later over the earlier; each value checked and converted.
+
+        Raises:
+            InputError: an unknown key (with the nearest known), or a value of the wrong type, choice or range.
+        """
+        known = {entry.name: entry for entry in dataclasses.fields(cls)}
+        values: dict[str, Any] = {}
+        for layer in layers:
+            for key, value in layer.items():
+                if key not in known:
+                    near = difflib.get_close_matches(key, known, n=1)
+                    raise InputError(f"unknown setting '{key}'" + (f"; did you mean '{near[0]}'?" if near else ""))
+                values[key] = _checked(known[key], typing.get_type_hints(cls)[key], value)
+        return cls(**values)
+
+    def as_values(self) -> dict[str, Any]:
+        """Plain values, as recipes hold them."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
+
+    def learning_rate(self, images_per_update: int) -> tuple[float, str]:
+        """The learning rate, and how it came about in words (linear scaling rule: lr_base·images / lr_base_size)."""
+        if self.lr is not None:
+            return self.lr, f"lr {self.lr:g} as given"
+        lr = self.lr_base * images_per_update / self.lr_base_size
+        return lr, f"lr {lr:.3g} = {self.lr_base:g} x {images_per_update} images per update / {self.lr_base_size}"
+
+
+@dataclass
+class PretrainSettings(TrainSettings):
+    """Settings of ``a2mim-pretrain``; the defaults are section 5.1 and Table A1 of the paper."""
+
+    mask_layer: str = option("auto", "site of the mask token: stage3, block5, ...; auto = the paper's")
+    mask_ratio: float = option(0.6, "share of the cells that is hidden", between=SHARE)
+    mask_patch_size: int | None = option(
+        None, "pixels of a mask cell; default 32 at 224, about a seventh elsewhere", between=COUNT
+    )
+    fill: str = option("image-mean", "what replaces hidden pixels", FILLS)
+    token: str = option("add", "how the mask token acts on the features", ("add", "replace", "none"))
+    gamma: float | None = option(None, "start of the learnable scale of features under a replacing token")
+    mask_token_lr_scale: float | None = option(
+        None, "learning rate of the token relative to the others; default 0.1 for CNNs, else 1"
+    )
+    loss: str = option("paper", "preset of the loss: paper, official-resnet50, official-vit, simmim, inpainting, ...")
+    loss_spa: str | None = option(
+        None, "distance of hidden pixels, where it differs from the preset", ("l1", "l2", "focal-l1")
+    )
+    loss_freq: str | None = option(None, "distance of spectra", ("l1", "l2", "focal-l1"))
+    freq_lambda: float | None = option(None, "weight of the frequency loss (λ of Eq. 6)", between=POSITIVE)
+    freq_blend: str | None = option(
+        None, "what stands in visible pixels in the frequency loss", ("prediction", "target", "mixed", "mean", "none")
+    )
+    freq_visible_weight: float | None = option(
+        None, "share of the prediction kept, with gradient, in visible pixels", between=SHARE
+    )
+    freq_weight: str | None = option(None, "weight of the frequencies: ω of Eq. 5 or 1", ("focal", "none"))
+    freq_alpha: float | None = option(None, "α of Eq. 5", between=POSITIVE)
+    freq_log: bool | None = option(None, "log(1 + ω) in the place of ω")
+    freq_max: str | None = option(None, "ω is divided by its maximum over these", ("image", "batch", "none"))
+    freq_ave_spectrum: bool | None = option(None, "average the spectra of the batch first")
+    freq_norm: str | None = option(None, "norm of the DFT", ("ortho", "backward", "forward"))
+    pretrained: bool = option(False, "start from timm's weights of that name")
+    picture_interval: int = option(
+        5, "epochs between two pictures of reconstructions; 0 = none", between=(0, float("inf"))
+    )
+
+    def loss_changes(self) -> dict[str, Any]:
+        """Settings of the loss that were given and so go before the preset's."""
+        names = [name for name in vars(self) if name.startswith(("loss_", "freq_"))]
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+
+@dataclass
+class FinetuneSettings(TrainSettings):
+    """Settings of ``a2mim-finetune``; the defaults are the DeiT column of Table A2, without its mixing of images."""
+
+    from_scratch: bool = option(False, "take the architecture of the checkpoint and random weights")
+    linear: bool = option(False, "train the classifier alone on the frozen encoder (linear probing)")
+    lr_base: float = option(2.5e-4, "learning rate for lr_base_size images per update", between=POSITIVE)
+    warmup_epochs: float = option(5.0, "epochs of linear warm-up", between=POSITIVE)
+    layer_decay: float | None = option(None, "learning rate of each layer relative to the one above it", between=SHARE)
+    smoothing: float = option(0.1, "label smoothing", between=SHARE)
+    scale: tuple[float, ...] = option((0.08, 1.0), "area of the random crop, as shares of the image", between=SHARE)
+    crop_pct: float = option(0.875, "share of the side that the test crop keeps", between=SHARE)
+
+
+def _checked(entry: dataclasses.Field[Any], hint: Any, value: Any) -> Any:
+    """``value`` as the field's type, within its choices and range."""
+    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if value is None:
+        if type(None) in kinds:
+            return None
+        raise InputError(f"{entry.name} needs a value")
+    value = _converted(entry.name, kinds[0], value)
+    choices, between = entry.metadata["choices"], entry.metadata["between"]
+    if choices and value not in choices:
+        raise InputError(f"{entry.name} '{value}' is unknown; known: {', '.join(choices)}")
+    for number in value if isinstance(value, tuple) else (value,):
+        if between and not between[0] <= number <= between[1]:
+            upper = "or more" if between[1] == float("inf") else f"to {between[1]:g}"
+            raise InputError(f"{entry.name} {number:g} is outside {between[0]:g} {upper}")
+    return value
+
+
+def _converted(name: str, kind: Any, value: Any) -> Any:
+    try:
+        if kind is bool:
+            if not isinstance(value, bool):
+                raise TypeError("write true or false")
+            return value
+        if kind is int and (isinstance(value, bool) or float(value) != int(value)):
+            raise TypeError("write a whole number")
+        if kind in (int, float, str):
+            return kind(value)
+        if kind is dict or typing.get_origin(kind) is dict:
+            return dict(value)
+        return tuple(float(number) for number in (value.split(",") if isinstance(value, str) else value))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} cannot be {value!r}: {error}") from error

@@ -1,0 +1,117 @@
+"""From a picture to the numbers a network takes: timm's transforms, with the paper's augmentation as the default."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from timm.data import create_transform
+from timm.data.auto_augment import AugmentOp
+
+from a2mim.errors import InputError
+
+
+class ImageTransform:
+    """PIL image -> float tensor (3, H, W), normalised: timm's transform, with its last two steps done here.
+
+    Those two (to [0, 1], then (x − mean) / std) cost half the time of a small image when done one by one; the loader
+    does them for a batch at once, with the same bits.
+    """
+
+    def __init__(self, pixels: Callable[[Image.Image], torch.Tensor], mean: Sequence[float], std: Sequence[float]):
+        self.pixels = pixels
+        self.mean = torch.tensor(mean, dtype=torch.float32).view(3, 1, 1)
+        self.std = torch.tensor(std, dtype=torch.float32).view(3, 1, 1)
+
+    def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
+        """uint8 (..., 3, H, W) -> float32 of the same shape."""
+        return pixels.to(torch.float32, memory_format=torch.contiguous_format).div_(255).sub_(self.mean).div_(self.std)
+
+    def __call__(self, image: Image.Image) -> torch.Tensor:
+        return self.normalise(self.pixels(image))
+
+
+def train_transform(
+    img_size: int | tuple[int, int],
+    mean: Sequence[float],
+    std: Sequence[float],
+    *,
+    scale: tuple[float, float] = (0.67, 1.0),
+    ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    hflip: float = 0.5,
+    interpolation: str = "bilinear",
+    **timm_extras: Any,
+) -> Callable[[Image.Image], torch.Tensor]:
+    """Random resized crop and horizontal flip, as the paper pre-trains (appendix A.1); PIL -> float (3, H, W).
+
+    Args:
+        img_size: side of the output in pixels, or (H, W).
+        mean, std: of each channel, pixels in [0, 1].
+        scale, ratio: ranges of the crop's share of the area (above 0, at most 1) and of its width / height.
+        hflip: probability of a flip.
+        interpolation: ``bilinear``, ``bicubic``, ``random`` (one of these two), ...
+        timm_extras: other keywords of ``timm.data.create_transform``: ``auto_augment``, ``re_prob``, ``vflip``, ...
+    """
+    if not 0 < scale[0] <= scale[1] <= 1:
+        raise InputError(f"crop scale {tuple(scale)} must be two shares of the area, 0 < smallest <= largest <= 1")
+    if not 0 < ratio[0] <= ratio[1]:
+        raise InputError(f"crop ratio {tuple(ratio)} must be two positive numbers, smallest first")
+    if not 0 <= hflip <= 1:
+        raise InputError(f"hflip {hflip} must be a probability from 0 to 1")
+    settings = {"color_jitter": None, **timm_extras, "scale": scale, "ratio": ratio, "hflip": hflip}
+    return _timm_transform(img_size, mean, std, is_training=True, interpolation=interpolation, **settings)
+
+
+def eval_transform(
+    img_size: int | tuple[int, int],
+    mean: Sequence[float],
+    std: Sequence[float],
+    *,
+    crop_pct: float | None = 1.0,
+    interpolation: str = "bilinear",
+    **timm_extras: Any,
+) -> Callable[[Image.Image], torch.Tensor]:
+    """Resize the short side to ``img_size / crop_pct`` and crop the centre; PIL -> float (3, H, W), nothing random.
+
+    ``crop_pct`` lies above 0 and up to 1, None is timm's 0.875; the rest as in ``train_transform``.
+    """
+    if crop_pct is not None and not 0 < crop_pct <= 1:
+        raise InputError(f"crop_pct {crop_pct} must lie above 0 and be at most 1")
+    return _timm_transform(img_size, mean, std, crop_pct=crop_pct, interpolation=interpolation, **timm_extras)
+
+
+def _timm_transform(
+    img_size: int | tuple[int, int], mean: Sequence[float], std: Sequence[float], **settings: Any
+) -> Callable[[Image.Image], torch.Tensor]:
+    if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+        raise InputError(f"mean {tuple(mean)} and std {tuple(std)} must have three values, each std above 0")
+    if np.min(img_size) < 1:
+        raise InputError(f"img_size {img_size} must be at least one pixel")
+    # random erasing draws on normalised images, one by one: timm's transform must then do all of it
+    erases = (settings.get("re_prob") or 0) > 0
+    try:
+        transform = create_transform(img_size, mean=tuple(mean), std=tuple(std), normalize=erases, **settings)
+    except (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__} {error}".strip()
+        raise InputError(f"timm makes no transform of {settings}: {reason}") from error
+    _mend_posterize(transform)
+    return transform if erases else ImageTransform(transform, mean, std)
+
+
+def _mend_posterize(transform: Any) -> None:
+    """Let timm's random augmentations posterize to 0 bits: they do, and Pillow 13 refuses what was black before."""
+    for step in transform.transforms:
+        ops = getattr(step, "ops", None) or itertools.chain(*getattr(step, "policy", ()))
+        for op in ops:
+            if isinstance(op, AugmentOp) and op.name.startswith("Posterize"):
+                op.aug_fn = _posterize
+
+
+def _posterize(image: Image.Image, bits_to_keep: int, **_: Any) -> Image.Image:
+    if bits_to_keep >= 8:
+        return image
+    return ImageOps.posterize(image, bits_to_keep) if bits_to_keep > 0 else Image.new(image.mode, image.size)

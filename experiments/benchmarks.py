@@ -1,0 +1,151 @@
+"""Ratios that the project promises, each measured within one run: ``python -m a2mim.experiments.benchmarks pretrain``.
+
+Machines differ and drift, so nothing here is a time to quote alone: the two sides of a ratio run in turn, A B A B, and
+the median of the pairs' ratios is printed with its quartiles.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import click
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Net:
+    """A network to time: architecture, its arguments, and the batch it is trained with."""
+
+    name: str
+    arch: str
+    model_args: dict[str, Any]
+    img_size: int
+    batch_size: int
+    mask_patch_size: int
+
+
+NETS = (
+    Net("ResNet-50, 224", "resnet50", {}, 224, 8, 32),
+    Net("ViT-S/16, 224", "vit_small_patch16_224", {}, 224, 8, 32),
+)
+
+
+def nets() -> tuple[Net, ...]:
+    """The paper's two networks, and the demo's two as their recipes have them."""
+    from importlib.resources import files
+
+    import yaml
+
+    small = []
+    for name in ("fashion-resnet", "fashion-vit"):
+        recipe = yaml.safe_load((files("a2mim.experiments") / "recipes" / f"{name}.yaml").read_text())
+        small.append(
+            Net(
+                name,
+                recipe["model"],
+                recipe["model_args"],
+                recipe["img_size"],
+                recipe["batch_size"],
+                recipe["mask_patch_size"],
+            )
+        )
+    return (*small, *NETS)
+
+
+def paired_times(sides: list[Callable[[], object]], pairs: int) -> np.ndarray:
+    """Seconds (pairs, sides) of calls made in turn, after two that are not counted."""
+    times = np.empty((pairs + 2, len(sides)))
+    for pair in range(pairs + 2):
+        for side, call in enumerate(sides):
+            start = time.perf_counter()
+            call()
+            times[pair, side] = time.perf_counter() - start
+    return times[2:]
+
+
+def pretraining_steps(net: Net, channels_last: bool, device: str) -> list[Callable[[], object]]:
+    """[A2MIM step, plain step, A2MIM step and update, plain step and update].
+
+    A2MIM: draw masks, fill, encode with the token, reconstruct, loss, backward. Plain: the same encoder with a linear
+    classifier, cross-entropy, backward. An update is one step of AdamW.
+    """
+    import timm
+    import torch
+
+    from a2mim.losses import MIMLoss
+    from a2mim.masking import mask_grid, random_mask
+    from a2mim.model import create_model
+
+    torch.manual_seed(0)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    masked = create_model(net.arch, model_args=net.model_args, img_size=net.img_size).train()
+    masked.to(device).to(memory_format=layout)
+    plain = timm.create_model(net.arch, num_classes=10, **masked.model_args).train().to(device).to(memory_format=layout)
+    images = torch.randn(net.batch_size, 3, net.img_size, net.img_size, device=device).to(memory_format=layout)
+    labels = torch.randint(10, (net.batch_size,), device=device)
+    generator = torch.Generator(device).manual_seed(0)
+    grid = mask_grid((net.img_size, net.img_size), net.mask_patch_size)
+    criterion = MIMLoss()
+    optimizers = [torch.optim.AdamW(model.parameters(), lr=1e-6) for model in (masked, plain)]
+
+    def wait() -> None:
+        if device != "cpu":
+            torch.cuda.synchronize()
+
+    def a2mim_step(update: bool = False) -> None:
+        masked.zero_grad()
+        mask = random_mask(net.batch_size, grid, 0.6, generator)
+        criterion(masked(images, mask), images, mask)["loss"].backward()
+        if update:
+            optimizers[0].step()
+        wait()
+
+    def plain_step(update: bool = False) -> None:
+        plain.zero_grad()
+        torch.nn.functional.cross_entropy(plain(images), labels).backward()
+        if update:
+            optimizers[1].step()
+        wait()
+
+    return [a2mim_step, plain_step, lambda: a2mim_step(True), lambda: plain_step(True)]
+
+
+@click.group()
+def main() -> None:
+    """Benchmarks: ratios within one run."""
+
+
+@main.command()
+@click.option("--pairs", default=15, show_default=True, help="Timed repetitions of each side.")
+@click.option("--channels-last/--contiguous", default=False, show_default=True, help="Memory format of both sides.")
+@click.option("--device", default="cpu", show_default=True)
+@click.option("--only", default="", help="Networks whose name contains this.")
+def pretrain(pairs: int, channels_last: bool, device: str, only: str) -> None:
+    """One A2MIM step against a plain forward and backward of the same encoder with a linear classifier."""
+    import torch
+
+    click.echo(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}, {device}; bar 1.10"
+    )
+    click.echo(
+        f"{'network':<18}{'batch':>6}{'A2MIM ms':>10}{'plain ms':>10}{'ratio (quartiles)':>24}{'with update':>13}"
+    )
+    for net in nets():
+        if only not in net.name:
+            continue
+        times = paired_times(pretraining_steps(net, channels_last, device), pairs)
+        ratio = times[:, 0] / times[:, 1]
+        quartiles = "{:.3f} ({:.3f}-{:.3f})".format(np.median(ratio), *np.quantile(ratio, [0.25, 0.75]))
+        a2mim_ms, plain_ms = np.median(times[:, :2], axis=0) * 1e3
+        updated = np.median(times[:, 2] / times[:, 3])
+        click.echo(
+            f"{net.name:<18}{net.batch_size:>6}{a2mim_ms:>10.1f}{plain_ms:>10.1f}{quartiles:>24}{updated:>13.3f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""Accuracy against the share of hidden patches, as in Figures 1 (a)-(d) and A1 (a)-(b) of the paper."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from . import style
+
+
+def plot(table: pd.DataFrame) -> Figure:
+    """One line for each checkpoint, the mean over runs; the band reaches from the lowest run to the highest.
+
+    Args:
+        table: occlusion.csv.
+
+    Raises:
+        ValueError: an empty table, or columns that are missing.
+    """
+    style.require(table, ("checkpoint", "run", "ratio", "accuracy"), "occlusion")
+    names = list(dict.fromkeys(table["checkpoint"]))
+    colours = style.palette(names)
+    with style.apply():
+        figure = Figure(figsize=(style.COLUMN_WIDTH, 0.78 * style.COLUMN_WIDTH), layout="constrained")
+        axes = figure.add_subplot()
+        for name in names:
+            runs = table[table["checkpoint"] == name].groupby("ratio")["accuracy"]
+            mean, low, high = 100 * runs.mean(), 100 * runs.min(), 100 * runs.max()
+            axes.fill_between(mean.index, low, high, color=colours[name], alpha=0.18, linewidth=0)
+            axes.plot(mean.index, mean, color=colours[name], marker="o", markersize=2.5, label=style.short_name(name))
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("Occlusion ratio")
+        axes.set_ylabel("Top-1 accuracy (%)")
+        labels = axes.get_legend_handles_labels()[1]
+        figure.legend(loc="outside upper center", ncols=2 if max(map(len, labels)) < 22 else 1)
+    return figure

@@ -1,0 +1,68 @@
+"""The look of every figure, in one place: sizes in inches, colours, short names. No pyplot: no state, no window."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+
+import matplotlib
+import pandas as pd
+
+COLUMN_WIDTH = 3.4  # one column of a two-column paper
+PAGE_WIDTH = 7.0
+
+# Okabe and Ito's colours, which most colour-blind readers tell apart, without yellow and black
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F7F7F", "#8C564B", "#332288")
+_RC = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "0.9",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "axes.linewidth": 0.7,
+    "lines.linewidth": 1.3,
+    "figure.dpi": 200,
+    "pdf.fonttype": 42,
+}
+
+
+def apply() -> AbstractContextManager[None]:
+    """The house's settings of matplotlib, inside a ``with`` block."""
+    return matplotlib.rc_context(_RC)
+
+
+def palette(names: Iterable[str]) -> dict[str, str]:
+    """A colour for each name. A name prefers a colour of its own, so that it keeps it through figures where it can."""
+    chosen: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        first = int(hashlib.sha256(str(name).encode()).hexdigest(), 16) % len(_COLOURS)
+        order = [_COLOURS[(first + step) % len(_COLOURS)] for step in range(len(_COLOURS))]
+        chosen[name] = next((colour for colour in order if colour not in chosen.values()), order[0])
+    return chosen
+
+
+def short_name(name: str, limit: int = 40) -> str:
+    """The name, with its middle left out where it is longer than ``limit``; mathematics in it is not typeset."""
+    name = str(name)
+    if len(name) > limit:
+        tail = (limit - 1) // 2
+        name = f"{name[: limit - 1 - tail]}…{name[-tail:]}"
+    return name.replace("$", r"\$")
+
+
+def require(table: pd.DataFrame, columns: Sequence[str], what: str) -> None:
+    """Raise ValueError unless the table has these columns and at least one row."""
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise ValueError(f"{what} table: columns missing: {', '.join(missing)}")
+    if table.empty:
+        raise ValueError(f"{what} table: no rows, so there is nothing to draw")

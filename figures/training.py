@@ -1,0 +1,40 @@
+"""The learning curve of a run."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from . import style
+
+LOSSES = {"loss": "loss", "spatial": "$L_{spa}$", "frequency": "$L_{freq}$", "val_loss": "validation loss"}
+ACCURACIES = {"top1": "validation", "train_top1": "training"}
+
+
+def plot(summary: pd.DataFrame) -> Figure:
+    """Losses by epoch and, where the run has them, accuracies beside.
+
+    Args:
+        summary: summary.csv of a run; of the columns named above those that it has.
+
+    Raises:
+        ValueError: an empty table, or one without epochs and losses.
+    """
+    style.require(summary, ("epoch", "loss"), "training")
+    panels = [("Loss", LOSSES), ("Top-1 accuracy (%)", ACCURACIES)]
+    panels = [(label, {k: v for k, v in names.items() if k in summary}) for label, names in panels]
+    panels = [(label, names) for label, names in panels if names]
+    with style.apply():
+        figure = Figure(figsize=(style.COLUMN_WIDTH * len(panels), 0.7 * style.COLUMN_WIDTH), layout="constrained")
+        for axes, (label, names) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+            colours = style.palette(names)
+            for column, name in names.items():
+                axes.plot(
+                    summary["epoch"], summary[column], color=colours[column], label=name, marker=".", markersize=4
+                )
+            axes.set_xlabel("Epoch")
+            axes.set_ylabel(label)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.legend()
+    return figure

@@ -1,0 +1,119 @@
+"""Folders of images as people have them; what does not fit is answered with what is there."""
+
+import os
+import pickle
+
+import numpy as np
+import pytest
+from small_data import relative_paths, write_images
+
+from a2mim.errors import InputError
+from a2mim.folders import FolderImages, describe
+
+
+def test_class_folders_without_splits_serve_every_split(tmp_path):
+    write_images(tmp_path, "dog/b.png", "dog/a.JPG", "cat/1.webp", "cat/deep/er/2.tif", ".hidden/x.png", "cat/.x.png")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "readme.txt").write_text("")
+    for split in ("train", "val"):
+        source = FolderImages(tmp_path, split)
+        assert source.classes == ("cat", "dog")
+        assert source.split == "all"
+        assert relative_paths(source, tmp_path) == ["cat/1.webp", "cat/deep/er/2.tif", "dog/a.JPG", "dog/b.png"]
+        assert source.labels().tolist() == [0, 0, 1, 1]
+    image, label = source[3]
+    assert (image.mode, image.size, image.getpixel((0, 0)), label) == ("RGB", (6, 5), (0, 0, 0), 1)
+    assert len(pickle.loads(pickle.dumps(source))) == 4
+
+
+@pytest.mark.parametrize("train", ["train", "training", "Train"])
+@pytest.mark.parametrize("val", ["val", "valid", "validation", "test"])
+def test_split_folders(tmp_path, train, val):
+    write_images(tmp_path, f"{train}/cat/1.png", f"{train}/dog/1.png", f"{val}/dog/2.png", "devkit/x.png", "map.png")
+    source = FolderImages(tmp_path, "train")
+    assert (relative_paths(source, tmp_path), source.split) == ([f"{train}/cat/1.png", f"{train}/dog/1.png"], "train")
+    source = FolderImages(tmp_path, "val")
+    assert relative_paths(source, tmp_path) == [f"{val}/dog/2.png"]
+    # numbered as in train, although val has no cat
+    assert (source.classes, source.labels().tolist(), source.split) == (("cat", "dog"), [1], "val")
+
+
+def test_val_goes_before_test(tmp_path):
+    write_images(tmp_path, "train/a/1.png", "test/a/2.png", "val/a/3.png")
+    assert relative_paths(FolderImages(tmp_path, "val"), tmp_path) == ["val/a/3.png"]
+
+
+def test_a_flat_folder_has_no_labels(tmp_path):
+    write_images(tmp_path / "flat", "b.png", "a.png")
+    write_images(tmp_path / "split", "train/x.png", "val/a/y.png", "val/b/z.png")
+    flat = FolderImages(tmp_path / "flat")
+    assert (flat.classes, flat.labels(), flat[0][1]) == ((), None, -1)
+    assert relative_paths(flat, tmp_path / "flat") == ["a.png", "b.png"]
+    assert FolderImages(tmp_path / "split", "train").classes == ()
+    assert FolderImages(tmp_path / "split", "val").labels().tolist() == [0, 1]
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    write_images(tmp_path, "bus/1.png", "car/1.png", "train/1.png")
+    source = FolderImages(tmp_path, "val")
+    assert (source.classes, source.split) == (("bus", "car", "train"), "all")
+
+
+def test_a_missing_split_is_an_error(tmp_path):
+    write_images(tmp_path, "train/a/1.png")
+    with pytest.raises(InputError, match=r"split 'val': looked for val/, valid/, validation/, test/, found train/"):
+        FolderImages(tmp_path, "val")
+    os.rename(tmp_path / "train", tmp_path / "val")
+    with pytest.raises(InputError, match=r"split 'train': looked for train/, training/, found val/"):
+        FolderImages(tmp_path, "train")
+
+
+def test_classes_that_train_lacks_are_an_error(tmp_path):
+    write_images(tmp_path, "train/a/1.png", "train/b/1.png", "val/images/1.png")
+    assert len(FolderImages(tmp_path, "train")) == 2
+    with pytest.raises(InputError, match=r"1 class folders that .*train lacks: images \(it has 2: a, b\)"):
+        FolderImages(tmp_path, "val")
+
+
+def test_what_is_no_image_folder_is_described(tmp_path):
+    with pytest.raises(InputError, match="gone does not exist"):
+        FolderImages(tmp_path / "gone")
+    with pytest.raises(InputError, match=r"looked for class sub-folders of images, or images .*; found nothing"):
+        FolderImages(tmp_path)
+    (tmp_path / "list.txt").write_text("")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"found 1 sub-folder \(empty/\) and 1 other file \(list.txt\)"):
+        FolderImages(tmp_path)
+    with pytest.raises(InputError, match=r"list.txt is a file, not a folder"):
+        FolderImages(tmp_path / "list.txt")
+    write_images(tmp_path, "1.png", "2.png", "3.png", "4.png", "cat/1.png")
+    with pytest.raises(InputError, match=r"2 sub-folders \(cat/, empty/\) and 4 images \(1.png, 2.png, 3.png, ...\)"):
+        FolderImages(tmp_path)
+    assert describe(tmp_path / "cat") == "1 image (1.png)"
+    (tmp_path / "train").mkdir()
+    (tmp_path / "val").mkdir()
+    with pytest.raises(InputError, match=r"train is no image folder.*found nothing"):
+        FolderImages(tmp_path)
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path):
+    write_images(tmp_path / "store", "x/1.png", "x/2.png")
+    write_images(tmp_path / "data", "a/1.png")
+    (tmp_path / "data" / "b").symlink_to(tmp_path / "store" / "x")
+    (tmp_path / "data" / "a" / "up").symlink_to(tmp_path / "data")
+    assert relative_paths(FolderImages(tmp_path / "data"), tmp_path / "data") == ["a/1.png", "b/1.png", "b/2.png"]
+
+
+def test_names_that_are_no_unicode(tmp_path):
+    write_images(tmp_path, "é/ü.png")
+    os.rename(os.fsencode(tmp_path / "é" / "ü.png"), os.fsencode(tmp_path / "é") + b"/\xff.png")
+    assert np.asarray(FolderImages(tmp_path)[0][0]).shape == (5, 6, 3)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_one_may_not_read(tmp_path):
+    write_images(tmp_path, "a/1.png")
+    (tmp_path / "a").chmod(0)
+    with pytest.raises(InputError, match="cannot read the folder"):
+        FolderImages(tmp_path)
+    (tmp_path / "a").chmod(0o700)

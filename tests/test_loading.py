@@ -1,0 +1,207 @@
+"""The loader: the same data whatever the workers, the batch size or the start; broken images; subsets; streams."""
+
+import logging
+import os
+import random
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from a2mim.errors import InputError, RunError
+from a2mim.loading import Batch, ImageLoader, balanced_subset
+from a2mim.sources import ImageSource, UnreadableError
+from a2mim.transforms import eval_transform, train_transform
+
+MEAN = STD = (0.5, 0.5, 0.5)
+TRAIN = train_transform(8, MEAN, STD)
+PLAIN = eval_transform(8, MEAN, STD)
+
+
+class Noise(ImageSource):
+    """n noise images of 8x8 in n_classes classes; those in ``broken`` cannot be read."""
+
+    name = "noise"
+
+    def __init__(self, n=23, n_classes=3, broken=()):
+        self.n, self.broken = n, set(broken)
+        self.classes = tuple("abc"[:n_classes])
+
+    def __len__(self):
+        return self.n
+
+    def __getitem__(self, index):
+        if index in self.broken:
+            raise UnreadableError(self.path(index), "broken on purpose")
+        pixels = np.random.default_rng(index).integers(0, 256, (8, 8, 3), np.uint8)
+        return Image.fromarray(pixels), index % len(self.classes)
+
+    def labels(self):
+        return np.arange(self.n) % len(self.classes)
+
+
+def images_by_index(batches):
+    return {int(k): image for batch in batches for k, image in zip(batch.indices, batch.images, strict=True)}
+
+
+def same(first, second):
+    first, second = list(first), list(second)
+    assert len(first) == len(second)
+    return all(torch.equal(a, b) for x, y in zip(first, second, strict=True) for a, b in zip(x, y, strict=True))
+
+
+def test_what_a_batch_is():
+    batch = next(iter(ImageLoader(Noise(), PLAIN, batch_size=4)))
+    assert isinstance(batch, Batch)
+    images, labels, indices = batch
+    assert (images.shape, images.dtype, images.is_contiguous()) == ((4, 3, 8, 8), torch.float32, True)
+    assert torch.equal(images[2], PLAIN(Noise()[2][0]))
+    assert (labels.tolist(), labels.dtype) == ([0, 1, 2, 0], torch.int64)
+    assert (indices.tolist(), indices.dtype) == ([0, 1, 2, 3], torch.int64)
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_length_and_last_batch(drop_last):
+    loader = ImageLoader(Noise(23), PLAIN, batch_size=5, drop_last=drop_last)
+    sizes = [len(batch.images) for batch in loader]
+    assert sizes == [5, 5, 5, 5] + [3] * (not drop_last)
+    assert len(loader) == len(sizes)
+
+
+def test_workers_change_nothing_and_an_epoch_resumes_anywhere():
+    here = ImageLoader(Noise(), TRAIN, batch_size=4, shuffle=True, seed=7)
+    there = ImageLoader(Noise(), TRAIN, batch_size=4, shuffle=True, seed=7, workers=2)
+    epochs = [list(here.epoch(number)) for number in range(3)]
+    for number in (2, 0, 1):
+        assert same(epochs[number], there.epoch(number))
+    for skip in (1, 5, 6, 9):
+        assert same(epochs[1][skip:], here.epoch(1, skip))
+    assert same(epochs[1][3:], there.epoch(1, skip=3))
+    next(there.epoch(2))  # left after its first batch
+    assert same(epochs[0], there)
+    assert sorted(images_by_index(epochs[1])) == list(range(23))
+
+
+def test_epochs_and_seeds_differ_in_order_and_augmentation():
+    loader = ImageLoader(Noise(), TRAIN, batch_size=23, shuffle=True)
+    other = ImageLoader(Noise(), TRAIN, batch_size=23, shuffle=True, seed=1)
+    first, second, third = next(loader.epoch(0)), next(loader.epoch(1)), next(other.epoch(0))
+    for a, b in ((first, second), (first, third)):
+        assert a.indices.tolist() != b.indices.tolist()
+        a, b = images_by_index([a]), images_by_index([b])
+        assert sum(torch.equal(a[k], b[k]) for k in a) < 3
+
+
+def test_batch_size_order_and_limit_do_not_change_an_image():
+    full = images_by_index(ImageLoader(Noise(), TRAIN, batch_size=4, shuffle=True).epoch(3))
+    for options in (dict(batch_size=7, shuffle=True), dict(batch_size=23), dict(batch_size=2, shuffle=True, limit=9)):
+        other = images_by_index(ImageLoader(Noise(), TRAIN, **options).epoch(3))
+        assert all(torch.equal(full[k], image) for k, image in other.items())
+
+
+def test_a_plain_callable_is_a_transform_too():
+    def transform(image):
+        return torch.rand(2) + torch.tensor(image.getpixel((0, 0))[:2])
+
+    a, b = (next(iter(ImageLoader(Noise(), transform, batch_size=n))).images[:3] for n in (3, 5))
+    assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_global_generators_are_left_alone(workers):
+    loader = ImageLoader(Noise(), TRAIN, batch_size=4, shuffle=True, workers=workers)
+    before = random.getstate(), np.random.get_state()[1].tolist(), torch.random.get_rng_state()  # noqa: NPY002
+    list(loader)
+    assert random.getstate() == before[0]
+    assert np.random.get_state()[1].tolist() == before[1]  # noqa: NPY002
+    assert torch.equal(torch.random.get_rng_state(), before[2])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_unreadable_images_are_skipped_counted_and_reported_once(workers, caplog):
+    loader = ImageLoader(Noise(300, broken=[5, 6, 250]), PLAIN, batch_size=4, workers=workers)
+    with caplog.at_level(logging.WARNING, "a2mim.data"):
+        for _ in range(2):
+            sizes = [len(batch.images) for batch in loader.epoch(1)]
+            assert (sum(sizes), min(sizes), len(sizes)) == (297, 2, 75)
+    assert loader.unreadable == {f"noise/train[{k}]": "broken on purpose" for k in (5, 6, 250)}
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == 3
+    assert "noise/train[250]: broken on purpose" in messages[-1]
+
+
+def test_a_batch_of_which_nothing_is_left_is_not_given():
+    loader = ImageLoader(Noise(400, broken=range(4, 8)), PLAIN, batch_size=4)
+    batches = list(loader)
+    assert len(batches) == 99
+    assert min(len(batch.images) for batch in batches) == 4
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(("n", "broken"), [(20, [7]), (300, [1, 100, 200, 299])])
+def test_more_than_one_in_a_hundred_unreadable_ends_the_run(n, broken, workers):
+    loader = ImageLoader(Noise(n, broken=broken), PLAIN, batch_size=8, workers=workers)
+    with pytest.raises(RunError, match=rf"{len(broken)} of the {n} images of noise cannot be read.*noise/train\["):
+        list(loader)
+
+
+def test_one_in_a_hundred_is_not_more():
+    assert sum(len(batch.images) for batch in ImageLoader(Noise(100, broken=[3]), PLAIN, batch_size=8)) == 99
+
+
+def test_limit_takes_as_many_of_each_class_and_always_the_same():
+    labels = np.repeat([0, 1, 2], [50, 30, 4])
+    small, large = (balanced_subset(labels, 84, limit, seed=0) for limit in (9, 40))
+    assert np.bincount(labels[small]).tolist() == [3, 3, 3]
+    assert np.bincount(labels[large]).tolist() == [18, 18, 4]
+    assert set(small) < set(large)
+    assert np.array_equal(small, balanced_subset(labels, 84, 9, seed=0))
+    assert not np.array_equal(small, balanced_subset(labels, 84, 9, seed=1))
+    assert len(set(balanced_subset(None, 84, 20, seed=0))) == 20
+    loader = ImageLoader(Noise(30), PLAIN, batch_size=4, shuffle=True, limit=7)
+    kept = [sorted(images_by_index(loader.epoch(number))) for number in range(2)]
+    assert kept[0] == kept[1]
+    assert (len(kept[0]), len(loader), loader.n_images) == (7, 2, 7)
+    assert ImageLoader(Noise(30), PLAIN, batch_size=4, limit=99).n_images == 30
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(batch_size=0), "batch size 0"),
+        (dict(workers=-1), "workers -1"),
+        (dict(limit=0), "limit 0"),
+        (dict(batch_size=24, drop_last=True), "noise gives 23 images, not one full batch of 24"),
+    ],
+)
+def test_settings_that_make_no_sense(options, message):
+    with pytest.raises(InputError, match=message):
+        ImageLoader(Noise(), PLAIN, **{"batch_size": 4, **options})
+
+
+def test_negative_epochs_and_skips():
+    loader = ImageLoader(Noise(), PLAIN, batch_size=4)
+    for arguments in ((-1,), (0, -1)):
+        with pytest.raises(InputError, match="must not be negative"):
+            loader.epoch(*arguments)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_two_epochs_at_once_are_refused(workers):
+    loader = ImageLoader(Noise(), PLAIN, batch_size=4, workers=workers)
+    first = iter(loader)
+    next(first)
+    second = loader.epoch(1)
+    with pytest.raises(RuntimeError, match="another epoch"):
+        next(first)
+    assert sum(len(batch.images) for batch in second) == 23
+
+
+def _die(image):
+    os._exit(3)
+
+
+def test_a_worker_that_dies_ends_the_run_in_words():
+    with pytest.raises(RunError, match="a worker process that reads images died"):
+        list(ImageLoader(Noise(), _die, batch_size=4, workers=1))
