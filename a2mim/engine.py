@@ -194,8 +194,8 @@ class Trainer:
         self.run.log("skipped", epoch=self.epoch, update=self.updates, loss=str(numbers["loss"]), grad_norm=str(norm))
         if self.skipped_in_row >= MAX_SKIPPED:
             raise RunError(
-                f"{MAX_SKIPPED} updates in a row had no finite loss or gradient (epoch {self.epoch + 1}); what was saved "
-                f"in {self.run.path} is intact; a lower --lr, --clip-grad 1 or no --amp may help"
+                f"{MAX_SKIPPED} updates in a row had no finite loss or gradient (epoch {self.epoch + 1}); what was "
+                f"saved in {self.run.path} is intact; a lower --lr, --clip-grad 1 or no --amp may help"
             )
         return {}
 
@@ -234,7 +234,7 @@ class Trainer:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """Ctrl-C and SIGTERM wait for the end of the batch, so that what is saved is whole; a second Ctrl-C does not."""
+        """Ctrl-C and SIGTERM wait for the end of the batch, so that what is saved is whole; a second one does not."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

@@ -91,6 +91,8 @@ def finetune(
     validation = open_images(settings.dataset, settings.data_dir, "val")
     if not source.classes:
         raise InputError(f"{source.name} has no labels, and fine-tuning needs them: one sub-folder for each class")
+    if getattr(source, "split", "") == "all":
+        echo(f"note: {source.name} has no folders train and val; accuracy is measured on the training images")
     with seeds.isolated(settings.seed, "weights"):
         model, found = _model(settings, checkpoint, len(source.classes), source.img_size, trust)
     settings = dataclasses.replace(

@@ -25,6 +25,7 @@ from a2mim.sources import ImageSource, UnreadableError, read_image, to_rgb
 
 # what timm imports for a prefix, and what provides it
 _PACKAGES = {"hfds": "datasets", "hfids": "datasets", "tfds": "tensorflow_datasets", "wds": "webdataset"}
+_TIMM_FOLDERS = ("", "imagefolder", "image_folder")
 # the usual statistics of the small sets: mean, std, side of an image
 _STATISTICS: dict[str, tuple[tuple[float, ...], tuple[float, ...], int]] = {
     "torch/cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), 32),
@@ -48,20 +49,29 @@ def open_timm_images(
         extras: passed on to timm, for example ``input_key="img"`` or ``num_samples=1000``.
     """
     prefix = dataset.partition("/")[0].lower() if "/" in dataset else ""
+    if prefix not in ("torch", *_PACKAGES) and dataset.lower() not in _TIMM_FOLDERS:
+        # timm would take any other name for its folder reader
+        raise InputError(
+            f"unknown data set {dataset!r}: it can be fashion, folder, a name of timm's with torch/, "
+            f"{'/, '.join(_PACKAGES)}/ before it, or '' for timm's own folder and tar reader"
+        )
     package = _PACKAGES.get(prefix)
     if package and importlib.util.find_spec(package) is None:
-        raise InputError(f"data set {dataset!r} needs the package {package}, which is not installed: pip install it")
+        raise InputError(
+            f"data set {dataset!r} needs the package {package}, which is not installed: pip install {package}"
+        )
     if not package:
         if data_dir is None or not os.path.exists(data_dir):
             where = "no --data-dir is given" if data_dir is None else f"--data-dir {data_dir} does not exist"
             raise InputError(f"data set {dataset!r} needs a folder, but {where}")
         return TimmImages(_create(dataset, data_dir, split, extras), dataset, split)
-    for name in _SYNONYMS.get(split, (split,)):
+    names = _SYNONYMS.get(split, (split,))
+    for name in names:
         try:
             found = _create(dataset, data_dir, name, extras)
             break
         except InputError as error:
-            if "split" not in str(error.__cause__).lower() or name == _SYNONYMS.get(split, (split,))[-1]:
+            if name == names[-1] or "split" not in str(error.__cause__).lower():
                 raise
     return (TimmStream if isinstance(found, IterableDataset) else TimmImages)(found, dataset, split)
 

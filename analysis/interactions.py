@@ -296,7 +296,7 @@ def estimate(
         estimator: ``paper``.
         seed: with the image's id, it names every draw.
         ids: what each image is called in the seeds; by default its game's ``id``, else its position.
-        progress: label of a progress bar; none without it.
+        progress: label of a progress bar, which knows the time left if ``games`` has a length; none without it.
 
     Raises:
         InputError: a setting that cannot be, no games, a game whose scores have the wrong shape.

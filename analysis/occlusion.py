@@ -64,7 +64,7 @@ def occlusion_masks(
     """
     patches = grid[0] * grid[1]
     key = seeds.derive(seed, "occlusion", run, f"{ratio:.6f}")
-    cells = np.asarray(indices, dtype=np.uint64)[:, None] * np.uint64(patches) + np.arange(patches, dtype=np.uint64)
+    cells = np.asarray(indices, dtype=np.uint64)[:, None] * np.uint64(patches) + np.arange(patches).astype(np.uint64)
     rank = _mix(cells, key).argsort(axis=1, kind="stable").argsort(axis=1)
     return torch.from_numpy(rank < n_masked(ratio, patches)).view(len(indices), *grid)
 
@@ -162,7 +162,7 @@ def _count_correct(logits: torch.Tensor, labels: torch.Tensor) -> int:
         raise InputError(f"the model gives {tuple(logits.shape)}, not logits (B, classes); has it a classifier?")
     if not bool(((labels >= 0) & (labels < logits.shape[1])).all()):
         raise InputError(
-            f"labels from {int(labels.min())} to {int(labels.max())} do not fit the {logits.shape[1]} classes of the model"
+            f"labels {int(labels.min())} to {int(labels.max())} do not fit the model's {logits.shape[1]} classes"
         )
     if not bool(torch.isfinite(logits).all()):
         raise RunError("the model gave logits that are not finite; are its weights sound?")

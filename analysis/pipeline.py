@@ -7,7 +7,7 @@ writes ``<output>/<analysis>.csv .json .png .pdf``. The measuring itself is in t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -61,7 +61,9 @@ class Images:
     def loader(self, report: LoadReport) -> ImageLoader:
         """The images as this network takes them: its size and its normalisation."""
         transform = eval_transform(report.input_size[1:], report.mean, report.std)
-        options: dict[str, Any] = dict(batch_size=self.batch_size, seed=self.seed, workers=self.workers, limit=self.limit)
+        options: dict[str, Any] = dict(
+            batch_size=self.batch_size, seed=self.seed, workers=self.workers, limit=self.limit
+        )
         return ImageLoader(self.source(), transform, **options)
 
 
@@ -171,7 +173,7 @@ def run_interactions(
         check_classifier(subject, images.source())
         cells = grid or auto_grid(subject.report.input_size[1:])
         result = interactions.estimate(
-            _games(subject, images, cells, score, baseline),
+            Games(subject, images, cells, score, baseline),
             cells[0] * cells[1],
             grid=cells,
             ratios=ratios,
@@ -217,7 +219,9 @@ def run_reconstruct(
         mask = torch.cat(
             [random_mask(1, grid, ratio, seeds.generator(seed, "mask", k)) for k in batch.indices.tolist()]
         )
-        panels = reconstruction.panels(cast(MaskedImageModel, subject.model), batch.images.to(device), mask.to(device))
+        model = cast(MaskedImageModel, subject.model)
+        place = model.mask_token.device
+        panels = reconstruction.panels(model, batch.images.to(place), mask.to(place))
         pictures[subject.name] = {field: value.permute(0, 2, 3, 1).numpy() for field, value in panels._asdict().items()}
         tables[subject.name] = reconstruction.scores(panels, mask)
     settings = dict(mask_ratio=mask_ratio, mask_patch_size=mask_patch_size, seed=seed, device=device)
@@ -237,22 +241,34 @@ def check_classifier(subject: Subject, source: ImageSource) -> None:
         )
 
 
-def _games(subject: Subject, images: Images, grid: tuple[int, int], score: str, baseline: str):
-    """One game for each image, made when its turn comes."""
-    for batch in images.loader(subject.report):
-        for image, label, index in zip(batch.images, batch.labels.tolist(), batch.indices.tolist(), strict=True):
-            yield PatchGame(
-                subject.model,
-                image,
-                label,
-                grid,
-                baseline=baseline,
-                score=score,
-                batch_size=images.batch_size,
-                mean=subject.report.mean,
-                std=subject.report.std,
-                id=index,
-            )
+@dataclass(frozen=True)
+class Games:
+    """One game for each image, made when its turn comes; its id is the image's index."""
+
+    subject: Subject
+    images: Images
+    grid: tuple[int, int]
+    score: str
+    baseline: str
+
+    def __len__(self) -> int:
+        return self.images.loader(self.subject.report).n_images
+
+    def __iter__(self) -> Iterator[PatchGame]:
+        for batch in self.images.loader(self.subject.report):
+            for image, label, index in zip(batch.images, batch.labels.tolist(), batch.indices.tolist(), strict=True):
+                yield PatchGame(
+                    self.subject.model,
+                    image,
+                    label,
+                    self.grid,
+                    baseline=self.baseline,
+                    score=self.score,
+                    batch_size=self.images.batch_size,
+                    mean=self.subject.report.mean,
+                    std=self.subject.report.std,
+                    id=index,
+                )
 
 
 def _write(

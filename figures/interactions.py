@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,7 +12,8 @@ from matplotlib.lines import Line2D
 from . import style
 
 NEEDED = ("checkpoint", "ratio", "strength", "J", "J_ci_low", "J_ci_high", "noise_floor")
-TICKS = {0.0: "0", 0.2: "0.2n", 0.4: "0.4n", 0.6: "0.6n", 0.8: "0.8n", 1.0: "n"}
+TICKS = {0.0: "0", 0.2: "$0.2n$", 0.4: "$0.4n$", 0.6: "$0.6n$", 0.8: "$0.8n$", 1.0: "$n$"}
+NOISE_LINE: dict[str, Any] = dict(linestyle=":", linewidth=0.9)
 
 
 def plot(table: pd.DataFrame, *, noise_floor: bool = True) -> Figure:
@@ -20,8 +23,8 @@ def plot(table: pd.DataFrame, *, noise_floor: bool = True) -> Figure:
 
     Args:
         table: interactions.csv.
-        noise_floor: draw, dotted, what J(m) would be if every interaction were zero, on the same scale. It has no points
-            at the first and last order: their one context leaves no noise.
+        noise_floor: draw, dotted, what J(m) would be if every interaction were zero, on the same scale. It has no
+            points where the noise is zero (first and last order: they have one context) or unknown.
 
     Raises:
         ValueError: an empty table, or columns that are missing.
@@ -30,12 +33,18 @@ def plot(table: pd.DataFrame, *, noise_floor: bool = True) -> Figure:
     names = list(dict.fromkeys(table["checkpoint"]))
     colours = style.palette(names)
     with style.apply():
-        figure = Figure(figsize=(style.COLUMN_WIDTH, 0.78 * style.COLUMN_WIDTH), layout="constrained")
+        figure = Figure(figsize=(style.COLUMN_WIDTH, style.COLUMN_WIDTH), layout="constrained")
         axes = figure.add_subplot()
         for name in names:
             rows = table[table["checkpoint"] == name].sort_values("ratio")
-            _curve(axes, rows, style.short_name(str(name)), colours[name], noise_floor)
-        _finish(figure, axes, noise_floor)
+            _curve(axes, rows, style.short_name(name), colours[name], noise_floor)
+        axes.set_xticks(list(TICKS), list(TICKS.values()))
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("Order $m$")
+        axes.set_ylabel("Interaction strength $J^{(m)}$")
+        floor = [Line2D([], [], color="0.4", **NOISE_LINE)] if noise_floor else []
+        style.legend_above(figure, axes, 0.68 * style.COLUMN_WIDTH, floor, ["noise floor"] * len(floor))
     return figure
 
 
@@ -44,17 +53,4 @@ def _curve(axes: Axes, rows: pd.DataFrame, label: str, colour: str, noise_floor:
     axes.plot(rows["ratio"], rows["J"], color=colour, label=label, marker="o", markersize=2.5)
     noisy = rows[rows["noise_floor"] > 0]
     if noise_floor:
-        axes.plot(noisy["ratio"], noisy["noise_floor"] / rows["strength"].mean(), color=colour, ls=":", linewidth=0.8)
-
-
-def _finish(figure: Figure, axes: Axes, noise_floor: bool) -> None:
-    axes.set_xticks(list(TICKS), list(TICKS.values()))
-    axes.set_xlim(-0.02, 1.02)
-    axes.set_ylim(bottom=0)
-    axes.set_xlabel("Order $m$")
-    axes.set_ylabel("Interaction strength $J^{(m)}$")
-    handles, labels = axes.get_legend_handles_labels()
-    if noise_floor:
-        handles.append(Line2D([], [], color="0.4", ls=":", linewidth=0.8))
-        labels.append("noise floor")
-    figure.legend(handles, labels, loc="outside upper center", ncols=2 if max(map(len, labels)) < 22 else 1)
+        axes.plot(noisy["ratio"], noisy["noise_floor"] / rows["strength"].mean(), color=colour, **NOISE_LINE)

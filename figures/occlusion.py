@@ -21,7 +21,7 @@ def plot(table: pd.DataFrame) -> Figure:
     names = list(dict.fromkeys(table["checkpoint"]))
     colours = style.palette(names)
     with style.apply():
-        figure = Figure(figsize=(style.COLUMN_WIDTH, 0.78 * style.COLUMN_WIDTH), layout="constrained")
+        figure = Figure(figsize=(style.COLUMN_WIDTH, style.COLUMN_WIDTH), layout="constrained")
         axes = figure.add_subplot()
         for name in names:
             runs = table[table["checkpoint"] == name].groupby("ratio")["accuracy"]
@@ -32,6 +32,5 @@ def plot(table: pd.DataFrame) -> Figure:
         axes.set_ylim(bottom=0)
         axes.set_xlabel("Occlusion ratio")
         axes.set_ylabel("Top-1 accuracy (%)")
-        labels = axes.get_legend_handles_labels()[1]
-        figure.legend(loc="outside upper center", ncols=2 if max(map(len, labels)) < 22 else 1)
+        style.legend_above(figure, axes, 0.68 * style.COLUMN_WIDTH)
     return figure

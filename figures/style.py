@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 import matplotlib
 import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 COLUMN_WIDTH = 3.4  # one column of a two-column paper
 PAGE_WIDTH = 7.0
 
 # Okabe and Ito's colours, which most colour-blind readers tell apart, without yellow and black
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F7F7F", "#8C564B", "#332288")
-_RC = {
+_RC: Any = {
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -57,6 +62,21 @@ def short_name(name: str, limit: int = 40) -> str:
         tail = (limit - 1) // 2
         name = f"{name[: limit - 1 - tail]}…{name[-tail:]}"
     return name.replace("$", r"\$")
+
+
+def legend_above(
+    figure: Figure, axes: Axes, height: float, handles: Sequence[Artist] = (), labels: Sequence[str] = ()
+) -> None:
+    """A legend above the axes; the figure, ``height`` inches without it, grows by what it takes.
+
+    Args:
+        handles, labels: entries beyond those of the axes' own lines.
+    """
+    own = axes.get_legend_handles_labels()
+    labels = [*own[1], *labels]
+    columns = 2 if max(map(len, labels)) < 22 else 1
+    figure.legend([*own[0], *handles], labels, loc="outside upper center", ncols=columns)
+    figure.set_figheight(height + 0.15 * math.ceil(len(labels) / columns))
 
 
 def require(table: pd.DataFrame, columns: Sequence[str], what: str) -> None:

@@ -43,7 +43,7 @@ def test_mistakes(tmp_path):
         (dict(input_key="img"), "takes no settings input_key"),
         (dict(data_dir=tmp_path), "is no image folder: looked for .*; found nothing"),
         (dict(data_dir=tmp_path / "gone"), "the image folder .*gone does not exist"),
-        (dict(dataset="fasion"), "data set 'fasion' needs a folder"),
+        (dict(dataset="fasion"), "unknown data set 'fasion'"),
     ):
         with pytest.raises(InputError, match=message):
             open_images(**arguments)

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -141,7 +142,8 @@ def test_autocast_and_reduced_precision_are_switched_off_and_on_again(model, ima
 @pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="this torch has the older names alone")
 def test_precision_set_through_the_newer_names_is_given_back(model, image, coalitions):
     # once these are used, torch refuses to read the older names
-    operations = [torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn]
+    cudnn: Any = torch.backends.cudnn
+    operations = [torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn]
     before = [operation.fp32_precision for operation in operations]
     seen = []
     hook = model.register_forward_pre_hook(lambda *_: seen.append([o.fp32_precision for o in operations]))
@@ -169,9 +171,9 @@ def test_channels_last_weights_get_channels_last_images(image, coalitions):
 
 
 def test_a_float64_model_is_run_in_float64(image, coalitions):
-    net = nn.Sequential(nn.Flatten(), nn.Linear(image.numel(), 2)).double().eval()
-    weight, bias = net[1].weight[1].detach().numpy(), net[1].bias[1].item()
-    game = PatchGame(net, image, 1, (3, 4), score="logit")
+    linear = nn.Linear(image.numel(), 2).double()
+    weight, bias = linear.weight[1].detach().numpy(), linear.bias[1].item()
+    game = PatchGame(nn.Sequential(nn.Flatten(), linear), image, 1, (3, 4), score="logit")
     shown = game.render(torch.from_numpy(coalitions)).flatten(1).numpy()
     np.testing.assert_allclose(game(coalitions), shown @ weight + bias, rtol=1e-12)
 

@@ -371,7 +371,7 @@ def test_frame_has_the_columns_of_the_file():
 
 
 def test_games_are_made_and_dropped_one_by_one():
-    alive = weakref.WeakSet()
+    alive: weakref.WeakSet[Unanimity] = weakref.WeakSet()
 
     def games():
         for seed in range(5):

@@ -22,7 +22,7 @@ from a2mim.transforms import eval_transform, train_transform
 MEAN = STD = (0.5, 0.5, 0.5)
 
 
-@pytest.mark.parametrize("dataset", ["", "torch/image_folder"])
+@pytest.mark.parametrize("dataset", ["", "ImageFolder", "torch/image_folder"])
 def test_image_folders_of_timm_and_torchvision(tmp_path, dataset):
     write_images(tmp_path, "train/cat/1.png", "train/dog/1.png", "validation/cat/1.png", "validation/dog/1.png")
     (tmp_path / "train" / "dog" / "2.png").write_bytes(b"no picture")
@@ -86,7 +86,8 @@ def test_what_cannot_be_opened_is_said_in_one_line(tmp_path, monkeypatch):
         (("torch/imagenot", tmp_path), "Unknown torchvision dataset imagenot"),
         (("torch/image_folder", tmp_path), "Couldn't find any class folder"),
         (("", tmp_path), "Found 0 images"),
-        (("imagenet", tmp_path), "timm cannot open data set 'imagenet'"),
+        (("imagenet", tmp_path), "unknown data set 'imagenet': it can be fashion, folder, .*torch/, hfds/"),
+        (("tensorflow/mnist", tmp_path), "unknown data set 'tensorflow/mnist'"),
     ):
         with pytest.raises(InputError, match=message) as caught:
             open_timm_images(*arguments)
@@ -95,6 +96,31 @@ def test_what_cannot_be_opened_is_said_in_one_line(tmp_path, monkeypatch):
     for name, package in (("wds/x", "webdataset"), ("HFDS/x", "datasets"), ("tfds/x", "tensorflow_datasets")):
         with pytest.raises(InputError, match=f"needs the package {package}, which is not installed: pip install"):
             open_timm_images(name, tmp_path)
+
+
+def test_val_may_have_another_name_but_other_errors_are_not_tried_again(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    asked = []
+
+    def create_dataset(name, *, root, split):
+        asked.append(split)
+        if name == "wds/gone":
+            raise ConnectionError("no way to get there")
+        if split != "test":
+            raise ValueError(f"Unknown split {split!r}")
+        return IterableImageDataset("", reader=_Reader())
+
+    monkeypatch.setattr("a2mim.timm_sources.create_dataset", create_dataset)
+    assert len(open_timm_images("wds/x", split="val")) == 10
+    assert asked == ["validation", "val", "test"]
+    for name, split, message in (
+        ("wds/gone", "val", "no way to get there"),
+        ("wds/x", "train", "Unknown split 'train'"),
+    ):
+        asked.clear()
+        with pytest.raises(InputError, match=message):
+            open_timm_images(name, split=split)
+        assert len(asked) == 1
 
 
 class _Numbers:

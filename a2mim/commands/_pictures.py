@@ -27,7 +27,7 @@ def learning_curve(run: Run) -> Path:
 
 
 def reconstructions(settings: PretrainSettings) -> Callable[[int, Any, Run], None]:
-    """A callback that draws a few images, always with the same masks, every ``picture_interval`` epochs and at the end."""
+    """A callback that draws the same few images and masks every ``picture_interval`` epochs and after the last."""
 
     def draw(epoch: int, model: Any, run: Run) -> None:
         interval = settings.picture_interval

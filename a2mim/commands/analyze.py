@@ -103,8 +103,14 @@ def occlusion(**options: Any) -> None:
 @click.option("--ratios", type=Numbers(), help="Orders m as shares of n - 2.  [default: the paper's 13]")
 @click.option("--pairs", "n_pairs", type=click.IntRange(1), help="Pairs for each image.  [default: 50; 20 embedded]")
 @click.option("--contexts", "n_contexts", type=click.IntRange(1), help="For each pair.  [default: 50; 20 embedded]")
-@click.option("--draw", "pairs", type=click.Choice(["neighbours", "clamped", "all"]), default="neighbours",
-              show_default=True, help="Which pairs; 'clamped' is the published drawing with its bias at the border.")  # fmt: skip
+@click.option(
+    "--draw",
+    "pairs",
+    type=click.Choice(["neighbours", "clamped", "all"]),
+    default="neighbours",
+    show_default=True,
+    help="Which pairs; 'clamped' is the published drawing, with its bias at the border.",
+)
 @click.option("--score", type=click.Choice(["log-odds", "log-prob", "logit"]), default="log-odds", show_default=True)
 @click.option("--baseline", type=FILLS, default="dataset-mean", show_default=True, help="Stands for absent players.")
 @_common.clear_errors

@@ -1,0 +1,208 @@
+"""The loop: resumed runs equal uninterrupted ones bit for bit; accumulation; steps without a number; full disks."""
+
+import csv
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from a2mim import checkpoint, engine
+from a2mim.data import ImageLoader, open_images, train_transform
+from a2mim.errors import InputError, RunError
+from a2mim.optimisation import create_optimizer
+from a2mim.runs import Run
+from a2mim.settings import PretrainSettings
+
+
+class Toy:
+    """Least squares with dropout and drawn noise, so that every source of randomness takes part."""
+
+    best_metric = None
+
+    def __init__(self, settings):
+        torch.manual_seed(0)
+        self.model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+        self.optimizer = create_optimizer(self.model, settings, 1e-2)
+        self.poison = ()
+        self.steps = 0
+
+    def loss(self, batch, generator):
+        noise = torch.rand(len(batch.images), 1, generator=generator)
+        loss = (self.model(batch.images) - batch.labels[:, None] - noise).square().mean()
+        self.steps += 1
+        if self.steps in self.poison:
+            loss = loss * float("nan")
+        return loss, {"noise": noise.mean()}
+
+    def evaluate(self):
+        return {}
+
+    def describe(self):
+        return {"kind": "pretrain", "state_dict": {f"encoder.{k}": v for k, v in self.model.state_dict().items()}}
+
+
+class Plain(Toy):
+    def describe(self):
+        return {"kind": "pretrain", "state_dict": self.model.state_dict()}
+
+
+SETTINGS = PretrainSettings(
+    epochs=3, warmup_epochs=0.5, batch_size=16, limit=70, workers=0, clip_grad=1.0, weight_decay=0.1
+)
+
+
+def trainer(path, settings=SETTINGS, task=None, **options):
+    source = open_images()
+    loader = ImageLoader(
+        source, train_transform(4, source.mean, source.std), batch_size=settings.batch_size, shuffle=True,
+        seed=settings.seed, limit=settings.limit,
+    )  # fmt: skip
+    path.mkdir(exist_ok=True)
+    return engine.Trainer(task or Plain(settings), loader, settings, Run(path), **options)
+
+
+def weights(subject):
+    return {name: value.clone() for name, value in subject.task.model.state_dict().items()}
+
+
+def same(first, second):
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    subject = trainer(tmp_path_factory.mktemp("whole"))
+    subject.fit()
+    return weights(subject)
+
+
+def test_the_same_settings_give_the_same_weights(tmp_path, uninterrupted):
+    subject = trainer(tmp_path)
+    subject.fit()
+    assert same(weights(subject), uninterrupted)
+    other = trainer(tmp_path / "b", PretrainSettings(**{**vars(SETTINGS), "seed": 1}))
+    other.fit()
+    assert not same(weights(other), uninterrupted)
+
+
+@pytest.mark.parametrize("stop_at", [1, 2, 5, 6, 9, 14])
+def test_a_run_stopped_anywhere_and_resumed_ends_bit_for_bit_the_same(tmp_path, uninterrupted, stop_at):
+    first = trainer(tmp_path)
+    original = first.task.loss
+
+    def loss(batch, generator):
+        if first.task.steps + 1 == stop_at:
+            first.stop = engine.signal.SIGTERM
+        return original(batch, generator)
+
+    first.task.loss = loss
+    with pytest.raises(KeyboardInterrupt):
+        first.fit()
+    second = trainer(tmp_path)
+    second.resume()
+    assert second.epoch * 5 + second.batch == stop_at
+    second.fit()
+    assert same(weights(second), uninterrupted)
+    with open(tmp_path / "summary.csv") as handle:
+        assert [row["epoch"] for row in csv.DictReader(handle)] == ["1", "2", "3"]
+
+
+def test_a_crash_goes_back_to_the_last_checkpoint_and_still_ends_the_same(tmp_path, uninterrupted):
+    def crash(epoch, model, run):
+        if epoch == 2:
+            raise RuntimeError("power cut")
+
+    first = trainer(tmp_path, PretrainSettings(**{**vars(SETTINGS), "recovery_interval": 2}), on_epoch_end=crash)
+    with pytest.raises(RuntimeError, match="power cut"):
+        first.fit()
+    second = trainer(tmp_path)
+    second.resume()
+    second.fit()
+    assert same(weights(second), uninterrupted)
+
+
+def test_accumulated_batches_equal_one_large_batch(tmp_path):
+    class Deterministic(Plain):
+        def loss(self, batch, generator):
+            self.model.eval()
+            return (self.model(batch.images) - batch.labels[:, None]).square().mean(), {}
+
+    ends = []
+    for size, steps in ((32, 1), (8, 4)):
+        settings = PretrainSettings(
+            epochs=2, warmup_epochs=0, batch_size=size, grad_accum_steps=steps, limit=64, workers=0, opt="sgd"
+        )
+        subject = trainer(tmp_path / str(size), settings, Deterministic(settings))
+        subject.fit()
+        assert subject.updates == 4
+        ends.append(weights(subject))
+    assert all(torch.allclose(ends[0][name], ends[1][name], atol=1e-6) for name in ends[0])
+
+
+def test_a_step_without_a_number_changes_nothing_and_is_counted(tmp_path):
+    subject = trainer(tmp_path)
+    subject.task.poison = (3, 4)
+    subject.fit()
+    assert subject.skipped == 2
+    assert all(torch.isfinite(value).all() for value in weights(subject).values())
+    events = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [event["update"] for event in events if event["event"] == "skipped"] == [3, 4]
+    with open(tmp_path / "summary.csv") as handle:
+        assert [row["skipped"] for row in csv.DictReader(handle)] == ["2", "2", "2"]
+
+
+def test_ten_in_a_row_end_the_run_with_the_last_checkpoint_intact(tmp_path):
+    subject = trainer(tmp_path)
+    subject.task.poison = range(6, 99)
+    with pytest.raises(RunError, match="10 updates in a row had no finite loss"):
+        subject.fit()
+    saved = checkpoint.read_checkpoint(tmp_path / "last.pth.tar")
+    assert saved["epoch"] == 2
+    assert all(torch.isfinite(value).all() for value in saved["state_dict"].values())
+
+
+def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint(tmp_path, monkeypatch, uninterrupted):
+    subject = trainer(tmp_path)
+    real, saves = torch.save, []
+
+    def save(value, path):
+        saves.append(path)
+        if len(saves) > 2:
+            raise OSError(28, "No space left on device")
+        real(value, path)
+
+    monkeypatch.setattr(torch, "save", save)
+    with pytest.raises(OSError, match="No space left"):
+        subject.fit()
+    monkeypatch.undo()
+    second = trainer(tmp_path)
+    second.resume()
+    assert second.epoch == 1
+    second.fit()
+    assert same(weights(second), uninterrupted)
+
+
+def test_a_resumed_run_must_be_the_same_run(tmp_path):
+    run = Run(tmp_path)
+    run.write_settings(SETTINGS.as_values())
+    run.check_settings({**SETTINGS.as_values(), "epochs": 9, "workers": 3})
+    with pytest.raises(InputError, match="begun with batch_size=16, and cannot go on with batch_size=32"):
+        run.check_settings({**SETTINGS.as_values(), "batch_size": 32})
+
+
+def test_a_new_run_never_takes_an_old_folder(tmp_path):
+    names = [Run.create(tmp_path, "a").path.name for _ in range(3)]
+    assert names == ["a", "a-2", "a-3"]
+
+
+def test_numbered_checkpoints_are_kept_as_asked(tmp_path):
+    subject = trainer(tmp_path, PretrainSettings(**{**vars(SETTINGS), "checkpoint_hist": 2}))
+    subject.fit()
+    assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == [
+        "checkpoint-2.pth.tar",
+        "checkpoint-3.pth.tar",
+    ]
+    (tmp_path / "last.pth.tar").write_bytes((tmp_path / "checkpoint-2.pth.tar").read_bytes())
+    with pytest.raises(InputError, match="weights alone"):
+        trainer(tmp_path).resume()

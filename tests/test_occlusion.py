@@ -1,0 +1,148 @@
+"""The occlusion sweep on classifiers whose answer under occlusion is known by construction."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from a2mim.analysis import occlusion
+from a2mim.errors import InputError, RunError
+
+GRID = (4, 4)
+
+
+class ReadsOnePatch(nn.Module):
+    """Class 1 where the patch at (row, col) is visible (its pixels are 1), class 0 where it is hidden."""
+
+    def __init__(self, row, col):
+        super().__init__()
+        self.row, self.col = row, col
+
+    def forward(self, images):
+        patch = images[:, 0, 2 * self.row, 2 * self.col]
+        return torch.stack([0.5 - patch, patch - 0.5], dim=1)
+
+
+class CountsPatches(nn.Module):
+    """Class 1 where at least ``least`` patches are visible."""
+
+    def __init__(self, least):
+        super().__init__()
+        self.least = least
+
+    def forward(self, images):
+        visible = images[:, 0, ::2, ::2].sum((1, 2))
+        return torch.stack([self.least - 0.5 - visible, visible - self.least + 0.5], dim=1)
+
+
+def batches(n=14, size=7, indices=True):
+    for start in range(0, n, size):
+        count = min(size, n - start)
+        labels = torch.ones(count, dtype=torch.int64)
+        images = torch.ones(count, 3, 8, 8)
+        yield (images, labels, torch.arange(start, start + count)) if indices else (images, labels)
+
+
+@pytest.mark.parametrize("ratio", [0, 0.1, 0.3, 0.5, 0.77, 1])
+def test_masks_hide_exactly_the_rounded_share(ratio):
+    mask = occlusion.occlusion_masks(range(20), (14, 14), ratio, run=0)
+    assert (mask.sum((1, 2)) == round(ratio * 196)).all()
+    assert mask.dtype == torch.bool
+
+
+def test_halves_round_up():
+    assert [occlusion.n_masked(ratio, 5) for ratio in (0.1, 0.3, 0.5)] == [1, 2, 3]
+
+
+def test_masks_are_uniform_and_differ_by_image_run_ratio_and_seed():
+    mask = occlusion.occlusion_masks(range(20000), GRID, 0.25, run=0)
+    assert np.allclose(mask.float().mean(0), 0.25, atol=0.015)
+    both = (mask[:, 0, 0] & mask[:, 0, 1]).float().mean()  # 4 of 16 without replacement
+    assert both == pytest.approx(4 / 16 * 3 / 15, abs=0.006)
+    first = occlusion.occlusion_masks(range(50), GRID, 0.5, run=0)
+    for other in (dict(run=1), dict(run=0, seed=1)):
+        assert not torch.equal(first, occlusion.occlusion_masks(range(50), GRID, 0.5, **other))
+    assert len({tuple(row.flatten().tolist()) for row in first}) > 45
+
+
+def test_a_mask_belongs_to_its_image():
+    together = occlusion.occlusion_masks([3, 7, 11], GRID, 0.5, run=2, seed=9)
+    alone = occlusion.occlusion_masks([7], GRID, 0.5, run=2, seed=9)
+    assert torch.equal(together[1], alone[0])
+
+
+def test_a_classifier_that_reads_one_patch_gives_exactly_the_expected_curve():
+    ratios = (0, 0.25, 0.5, 0.75, 1)
+    result = occlusion.sweep(ReadsOnePatch(1, 2), batches(), grid=GRID, ratios=ratios, runs=3, seed=5)
+    for run in range(3):
+        for column, ratio in enumerate(ratios):
+            masks = occlusion.occlusion_masks(range(14), GRID, ratio, run=run, seed=5)
+            assert result.accuracy[run, column] == (~masks[:, 1, 2]).double().mean().item()
+    assert (result.accuracy[:, 0] == 1).all()
+    assert (result.accuracy[:, -1] == 0).all()
+
+
+def test_a_classifier_that_counts_patches_falls_at_its_threshold():
+    result = occlusion.sweep(CountsPatches(8), batches(), grid=GRID, ratios=(0, 0.25, 0.5, 0.5625, 0.75, 1), runs=2)
+    assert result.accuracy.tolist() == [[1, 1, 1, 0, 0, 0]] * 2
+
+
+@pytest.mark.parametrize("fill", ["dataset-mean", "noise", "blur"])
+def test_batches_of_1_7_and_all_give_equal_results(fill):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 3))
+    images = torch.randn(14, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    labels = torch.randint(3, (14,), generator=torch.Generator().manual_seed(1))
+    results = []
+    for size in (1, 7, 14):
+        loader = [(images[k : k + size], labels[k : k + size]) for k in range(0, 14, size)]
+        results.append(occlusion.sweep(model, loader, grid=GRID, runs=2, fill=fill).accuracy)
+    assert np.array_equal(results[0], results[1])
+    assert np.array_equal(results[0], results[2])
+
+
+def test_indices_of_the_loader_name_the_masks():
+    def loader(order):
+        for index in order:
+            yield torch.ones(1, 3, 8, 8), torch.ones(1, dtype=torch.int64), torch.tensor([index])
+
+    forth = occlusion.sweep(ReadsOnePatch(0, 0), loader(range(9)), grid=GRID, ratios=(0.5,), runs=2)
+    back = occlusion.sweep(ReadsOnePatch(0, 0), loader(reversed(range(9))), grid=GRID, ratios=(0.5,), runs=2)
+    assert np.array_equal(forth.accuracy, back.accuracy)
+
+
+def test_the_frame_is_tidy():
+    frame = occlusion.sweep(CountsPatches(8), batches(), grid=GRID, ratios=(0, 0.5), runs=2).to_frame()
+    assert list(frame.columns) == ["run", "ratio", "accuracy", "n_images"]
+    assert frame[["run", "ratio"]].values.tolist() == [[0, 0], [0, 0.5], [1, 0], [1, 0.5]]
+    assert (frame.n_images == 14).all()
+
+
+def test_the_models_mode_is_given_back():
+    model = nn.Sequential(nn.Dropout(0.9), ReadsOnePatch(0, 0)).train()
+    result = occlusion.sweep(model, batches(), grid=GRID, ratios=(0,), runs=1)
+    assert model.training
+    assert result.accuracy[0, 0] == 1  # without dropout
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        (dict(ratios=(0.5, 1.2)), InputError, "must be one or more numbers from 0 to 1"),
+        (dict(ratios=()), InputError, "must be one or more numbers"),
+        (dict(runs=0), InputError, "at least one is needed"),
+        (dict(fill="grey"), InputError, "unknown fill 'grey'"),
+        (dict(fill="black"), InputError, "needs the mean and std"),
+        (dict(grid=(3, 3)), InputError, "3x3 cells does not divide images of 8x8"),
+        (dict(loader=[]), InputError, "no images"),
+        (dict(loader=[(torch.ones(2, 3, 8, 8), torch.tensor([0, 2]))]), InputError, "labels 0 to 2 do not fit"),
+        (dict(loader=[(torch.ones(1, 3, 8, 8), torch.tensor([-1]))]), InputError, "do not fit the model's 2 classes"),
+        (dict(model=nn.Identity()), InputError, "has it a classifier"),
+        (dict(model=nn.Sequential(nn.Flatten(), nn.Linear(192, 2))), RunError, "not finite"),
+    ],
+)
+def test_mistakes_get_one_clear_error(options, error, message):
+    options = {"model": CountsPatches(8), "loader": list(batches()), "grid": GRID, **options}
+    if error is RunError:
+        options["model"][1].weight.data.fill_(float("nan"))
+    with pytest.raises(error, match=message):
+        occlusion.sweep(options.pop("model"), options.pop("loader"), **options)

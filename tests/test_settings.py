@@ -1,0 +1,72 @@
+"""Settings: values checked and converted once, defaults of the paper, the same names everywhere."""
+
+import dataclasses
+
+import pytest
+
+from a2mim import losses, masking, model
+from a2mim.errors import InputError
+from a2mim.settings import FILLS, FinetuneSettings, PretrainSettings
+
+
+def test_defaults_are_the_papers():
+    settings = PretrainSettings()
+    assert (settings.mask_ratio, settings.fill, settings.token, settings.loss) == (0.6, "image-mean", "add", "paper")
+    assert (settings.opt, settings.opt_betas, settings.weight_decay) == ("adamw", (0.9, 0.999), 0.05)
+    assert (settings.lr_base, settings.lr_base_size, settings.warmup_epochs) == (1.5e-4, 256, 10)
+    assert (settings.scale, settings.drop_path) == ((0.67, 1.0), 0)
+    finetuning = FinetuneSettings()
+    assert (finetuning.lr_base, finetuning.warmup_epochs, finetuning.smoothing) == (2.5e-4, 5, 0.1)
+
+
+def test_layers_go_over_each_other_and_yaml_text_becomes_numbers():
+    settings = PretrainSettings.from_values({"lr_base": "3e-4", "epochs": 5}, {"epochs": 7, "scale": [0.5, 1]})
+    assert (settings.lr_base, settings.epochs, settings.scale) == (3e-4, 7, (0.5, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"mask_ration": 0.5}, "unknown setting 'mask_ration'; did you mean 'mask_ratio'?"),
+        ({"mask_ratio": 1.2}, "mask_ratio 1.2 is outside 0 to 1"),
+        ({"epochs": 0}, "epochs 0 is outside 1 or more"),
+        ({"epochs": 2.5}, "write a whole number"),
+        ({"epochs": "many"}, "epochs cannot be 'many'"),
+        ({"fill": "grey"}, "fill 'grey' is unknown; known: image-mean"),
+        ({"amp": "yes"}, "write true or false"),
+        ({"batch_size": None}, "batch_size needs a value"),
+    ],
+)
+def test_mistakes_get_one_clear_error(values, message):
+    with pytest.raises(InputError) as error:
+        PretrainSettings.from_values(values)
+    assert message in str(error.value)
+
+
+def test_the_linear_rule_shows_its_denominator():
+    lr, how = PretrainSettings(lr_base=1.5e-4, lr_base_size=256).learning_rate(2048)
+    assert lr == pytest.approx(1.2e-3)
+    assert how == "lr 0.0012 = 0.00015 x 2048 images per update / 256"
+    assert PretrainSettings(lr=0.1).learning_rate(7)[0] == 0.1
+
+
+def test_values_round_trip():
+    settings = PretrainSettings(mean=(0.5, 0.5, 0.5), model_args={"depth": 3})
+    assert PretrainSettings.from_values(settings.as_values()) == settings
+
+
+def test_names_and_choices_are_those_of_the_modules_that_use_them():
+    # settings.py imports no torch, so it repeats them; this holds the two together
+    assert FILLS == masking.FILLS
+    fields = {field.name: field for field in dataclasses.fields(PretrainSettings)}
+    assert fields["token"].metadata["choices"] == model.TOKENS
+    of_loss = {field.name: field for field in dataclasses.fields(losses.LossSettings)}
+    own = {name for name in fields if name.startswith(("loss_", "freq_"))}
+    assert own == set(of_loss)
+    for name in own:
+        assert fields[name].metadata["choices"] == tuple(of_loss[name].metadata.get("choices") or ())
+
+
+def test_loss_changes_are_those_that_were_given():
+    assert PretrainSettings().loss_changes() == {}
+    assert PretrainSettings(freq_lambda=0.0, loss_spa="l2").loss_changes() == {"freq_lambda": 0.0, "loss_spa": "l2"}
