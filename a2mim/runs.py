@@ -39,12 +39,11 @@ class Run:
 
     @classmethod
     def create(cls, output: str | Path, experiment: str) -> Run:
-        """A new folder ``output/experiment``; where that exists, ``experiment-2``, ``-3``, ..."""
+        """A new run ``output/experiment``, with -2, -3, ... where that exists; the first write makes the folder."""
         path, number = Path(output) / experiment, 1
         while path.exists():
             number += 1
             path = Path(output) / f"{experiment}-{number}"
-        path.mkdir(parents=True)
         return cls(path)
 
     @property
@@ -64,6 +63,7 @@ class Run:
 
     def log(self, event: str, **values: Any) -> None:
         """Append one line to log.jsonl."""
+        self.path.mkdir(parents=True, exist_ok=True)
         line = json.dumps({"time": round(time.time(), 3), "event": event, **values})
         with open(self.path / "log.jsonl", "a", encoding="utf-8") as handle:
             handle.write(line + "\n")

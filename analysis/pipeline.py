@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -54,6 +54,10 @@ class Images:
     seed: int = 0
     batch_size: int = 64
     workers: int = 0
+
+    def or_limit(self, limit: int) -> Images:
+        """These images, and no more than ``limit`` where no number was given."""
+        return self if self.limit else replace(self, limit=limit)
 
     def source(self) -> ImageSource:
         return open_images(self.dataset, self.data_dir, self.split)
@@ -127,13 +131,14 @@ def run_occlusion(
     """Occlusion robustness (section 3.1) of one or several classifiers; returns the files written."""
     started = time.perf_counter()
     subjects = load_subjects(checkpoints or CLASSIFIERS, load_encoder, names=names, device=device, **loading)
+    grid = grid or auto_grid(subjects[0].report.input_size[1:])
     tables = {}
     for subject in subjects:
         check_classifier(subject, images.source())
         result = occlusion.sweep(
             subject.model,
             images.loader(subject.report),
-            grid=grid or auto_grid(subject.report.input_size[1:]),
+            grid=grid,
             ratios=ratios,
             runs=runs,
             fill=fill,
@@ -155,8 +160,8 @@ def run_interactions(
     grid: tuple[int, int] | None = None,
     ratios: Sequence[float] = interactions.PAPER_RATIOS,
     pairs: str = "neighbours",
-    n_pairs: int = 50,
-    n_contexts: int = 50,
+    n_pairs: int | None = None,
+    n_contexts: int | None = None,
     score: str = "log-odds",
     baseline: str = "dataset-mean",
     seed: int = 0,
@@ -165,17 +170,24 @@ def run_interactions(
     progress: bool = True,
     **loading: Any,
 ) -> dict[str, Path]:
-    """Multi-order interaction strength J(m) (section 3.2) of one or several classifiers; returns the files written."""
+    """Multi-order interaction strength J(m) (section 3.2) of one or several classifiers; returns the files written.
+
+    By default 50 pairs and 50 contexts on each of 100 images; of the embedded images, which serve for a first look,
+    20 and 20 on each of 10.
+    """
     started = time.perf_counter()
     subjects = load_subjects(checkpoints or CLASSIFIERS, load_encoder, names=names, device=device, **loading)
+    grid = grid or auto_grid(subjects[0].report.input_size[1:])
+    small = images.dataset == "fashion" and images.data_dir is None
+    images = images.or_limit(10 if small else 100)
+    n_pairs, n_contexts = n_pairs or (20 if small else 50), n_contexts or (20 if small else 50)
     tables = {}
     for subject in subjects:
         check_classifier(subject, images.source())
-        cells = grid or auto_grid(subject.report.input_size[1:])
         result = interactions.estimate(
-            Games(subject, images, cells, score, baseline),
-            cells[0] * cells[1],
-            grid=cells,
+            Games(subject, images, grid, score, baseline),
+            grid[0] * grid[1],
+            grid=grid,
             ratios=ratios,
             pairs=pairs,
             n_pairs=n_pairs,
@@ -205,17 +217,18 @@ def run_reconstruct(
 ) -> dict[str, Path]:
     """Reconstruction panels (Figures 5, A2) of one or several pre-trained models; returns the files written.
 
-    Masks default to the ratio and cell that each model was trained with; image k has the same mask for all models of
-    the same settings.
+    Six images by default. Masks default to the ratio and cell that each model was trained with; image k has the same
+    mask for all models of the same settings.
     """
     started = time.perf_counter()
+    images = images.or_limit(6)
     subjects = load_subjects(checkpoints or PRETRAINED, load_masked_model, names=names, device=device, **loading)
     tables, pictures = {}, {}
     for subject in subjects:
         ratio = subject.report.args.get("mask_ratio", 0.6) if mask_ratio is None else mask_ratio
         cell = mask_patch_size or subject.report.args.get("mask_patch_size") or 32
         grid = mask_grid(subject.report.input_size[1:], cell)
-        batch = next(iter(images.loader(subject.report)))
+        batch = next(iter(replace(images, batch_size=images.limit or 6).loader(subject.report)))
         mask = torch.cat(
             [random_mask(1, grid, ratio, seeds.generator(seed, "mask", k)) for k in batch.indices.tolist()]
         )

@@ -192,8 +192,10 @@ def test_a_resumed_run_must_be_the_same_run(tmp_path):
 
 
 def test_a_new_run_never_takes_an_old_folder(tmp_path):
-    names = [Run.create(tmp_path, "a").path.name for _ in range(3)]
-    assert names == ["a", "a-2", "a-3"]
+    for name in ("a", "a-2", "a-3"):
+        run = Run.create(tmp_path, "a")
+        assert run.path.name == name
+        run.log("start")
 
 
 def test_numbered_checkpoints_are_kept_as_asked(tmp_path):

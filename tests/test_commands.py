@@ -1,0 +1,214 @@
+"""The command lines as a person meets them: help at once, one line for a mistake, files where they were said to be."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+from test_pretrain import TINY
+
+from a2mim.commands import analyze, checkpoint, finetune, pretrain
+
+COMMANDS = {
+    "pretrain": pretrain.main,
+    "finetune": finetune.main,
+    "analyze": analyze.main,
+    "checkpoint": checkpoint.main,
+}
+FAST = ["--batch-size", "16", "--limit", "48", "--epochs", "1", "--warmup-epochs", "0.2", "--workers", "0"]
+NET = [
+    *("--model", TINY["model"], "--model-args", "channels=[8, 16, 24, 32]", "--model-args", "stem_width=4"),
+    *("--model-args", "output_stride=8", "--mask-patch-size", "8"),
+]
+
+
+def call(command, *arguments, code=0):
+    result = CliRunner().invoke(COMMANDS[command], [str(argument) for argument in arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A pre-training run and a fine-tuned one, made by the commands."""
+    output = tmp_path_factory.mktemp("runs")
+    call("pretrain", *NET, *FAST, "--output", output, "--experiment", "p")
+    call("finetune", output / "p", *FAST, "--output", output, "--experiment", "f")
+    return output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_answers_without_torch(command):
+    code = (
+        f"import sys; from a2mim.commands import {command} as c; from click.testing import CliRunner; "
+        "r = CliRunner().invoke(c.main, ['--help']); assert r.exit_code == 0 and 'Usage' in r.output, r.output; "
+        "assert not {'torch', 'numpy', 'pandas', 'matplotlib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_training_leaves_pictures_and_names_the_next_command(runs):
+    assert (runs / "p" / "curve.png").is_file()
+    assert (runs / "p" / "reconstructions" / "epoch-0001.png").is_file()
+    assert (runs / "f" / "curve.png").is_file()
+    output = call("pretrain", *NET, *FAST, "--output", runs, "--experiment", "p")
+    assert f"next: a2mim-finetune {runs / 'p-2'}" in output
+
+
+def test_a_recipe_is_overridden_by_flags_and_the_difference_is_said(tmp_path):
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("model: resnet14t\nmodel_args: {channels: [8, 16, 24, 32], stem_width: 4}\nepochs: 9\n")
+    output = call("pretrain", "-c", recipe, *FAST, "--output", tmp_path, "--mask_ratio", 0.5, "--picture-interval", 0)
+    assert "epochs: 9 in the recipe, 1 here" in output
+    assert "50% of 8x8 cells hidden" in output
+    assert (tmp_path / "pretrain-mine" / "args.yaml").is_file()
+
+
+def test_resume_auto_starts_and_then_goes_on(tmp_path):
+    arguments = [*NET, *FAST, "--output", tmp_path, "--experiment", "r", "--resume", "auto", "--picture-interval", 0]
+    assert "resumed" not in call("pretrain", *arguments)
+    assert "resumed after 1 epochs" in call("pretrain", *arguments, "--epochs", 2)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_occlusion(runs, tmp_path):
+    output = call(
+        "analyze", "occlusion", runs / "f", "--images", 40, "--ratios", "0,.5,1", "--runs", 2, "--output", tmp_path
+    )
+    assert output.splitlines()[-4:] == [str(tmp_path / f"occlusion.{end}") for end in ("csv", "json", "png", "pdf")]
+    table = pd.read_csv(tmp_path / "occlusion.csv")
+    assert list(table.columns) == ["checkpoint", "run", "ratio", "accuracy", "n_images"]
+    assert (len(table), table.checkpoint.unique().tolist(), table.n_images.unique().tolist()) == (6, ["f"], [40])
+    about = json.loads((tmp_path / "occlusion.json").read_text())
+    assert about["settings"]["grid"] == [8, 8]
+    assert about["checkpoints"]["f"]["coverage"] == 1.0
+
+
+def test_interactions_of_two_checkpoints_under_given_names(runs, tmp_path):
+    call(
+        *("analyze", "interactions", runs / "f", runs / "f" / "last.pth.tar", "--name", "best", "--name", "last"),
+        *("--images", 2, "--pairs", 3, "--contexts", 2, "--ratios", "0,0.5,1", "--grid", "4", "--output", tmp_path),
+    )
+    table = pd.read_csv(tmp_path / "interactions.csv")
+    assert list(table.columns) == (
+        [
+            "checkpoint",
+            "ratio",
+            "order",
+            "strength",
+            "ci_low",
+            "ci_high",
+            "J",
+            "J_ci_low",
+            "J_ci_high",
+            "noise_floor",
+            "n_images",
+            "n_pairs",
+            "n_contexts",
+            "evaluations",
+        ]
+    )
+    assert table.checkpoint.unique().tolist() == ["best", "last"]
+    assert table.order.tolist() == [0, 7, 14] * 2
+    assert table.groupby("checkpoint").J.mean().tolist() == pytest.approx([1, 1])
+
+
+def test_reconstruct_takes_the_cell_of_the_training_and_a_flat_folder(runs, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for k in range(5):
+        Image.effect_noise((40, 48), 60).save(folder / f"{k}.png")
+    call("analyze", "reconstruct", runs / "p", "--data-dir", folder, "--images", 3, "--output", tmp_path / "out")
+    table = pd.read_csv(tmp_path / "out" / "reconstruct.csv")
+    assert list(table.columns) == ["checkpoint", "image", "l1", "psnr"]
+    assert len(table) == 3
+    assert (tmp_path / "out" / "reconstruct.png").is_file()
+
+
+def test_inspect(runs):
+    assert "100.0% of the encoder's parameters" in call("checkpoint", "inspect", runs / "p")
+    report = json.loads(call("checkpoint", "inspect", runs / "f", "--json"))
+    assert (report["kind"], report["num_classes"], report["coverage"]) == ("finetune", 10, 1.0)
+
+
+def one_line(command, *arguments, code=2):
+    output = call(command, *arguments, code=code)
+    errors = [line for line in output.splitlines() if line.lower().startswith("error")]
+    assert len(errors) == 1, output
+    assert "Traceback" not in output
+    return errors[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data-dir", "/not/there"], "/not/there"),
+        (["--mask-ratio", "1.2"], "mask_ratio 1.2 is outside 0 to 1"),
+        (["--model", "resnet5O"], "timm has no model 'resnet5O'; near it:"),
+        (["--mask-layer", "stage9"], "has no site 'stage9'; its sites: input, stem, block1"),
+        (["--mask-patch-size", "5"], "5 pixels does not divide an image of 32x32"),
+        (["-c", "fashion-vti"], "no recipe 'fashion-vti'"),
+        (["--epochs", "1", "--warmup-epochs", "3"], "lower --warmup-epochs"),
+        (["--resume", "/not/there"], "nothing to resume"),
+        (["--model-args", "depth"], "'depth' is not of the form KEY=VALUE"),
+    ],
+)
+def test_mistakes_in_pretraining(tmp_path, arguments, message):
+    base = [] if "-c" in arguments else ["-c", "fashion-vit"]
+    assert message in one_line("pretrain", *base, *arguments, "--output", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_unknown_option_or_choice_is_refused_with_what_there_is():
+    assert "no such option" in call("pretrain", "--mask-ration", 0.5, code=2).lower()
+    assert "'image-mean', 'visible-mean'" in call("pretrain", "--fill", "grey", code=2)
+    assert "grid" in call("analyze", "occlusion", "--grid", "8by8", code=2)
+    assert "between 0 and 1" in call("analyze", "occlusion", "--ratios", "0,2", code=2)
+
+
+def test_mistakes_in_analyses(runs, tmp_path):
+    out = ("--output", tmp_path)
+    assert "no reconstruction head" in one_line("analyze", "reconstruct", runs / "f", *out)
+    assert "has no classifier; fine-tune it first" in one_line("analyze", "occlusion", runs / "p", *out)
+    assert "no checkpoint 'nothing'" in one_line("analyze", "occlusion", "nothing", *out)
+    assert "twice" in one_line("analyze", "occlusion", runs / "f", runs / "f", *out)
+    assert "2 names given for 1" in one_line("analyze", "occlusion", runs / "f", "--name", "a", "--name", "b", *out)
+    assert "does not divide" in one_line("analyze", "occlusion", runs / "f", "--grid", "5", "--images", 20, *out)
+    for label in "abc":
+        (tmp_path / "three" / label).mkdir(parents=True)
+        Image.new("RGB", (32, 32)).save(tmp_path / "three" / label / "x.png")
+    said = one_line("analyze", "interactions", runs / "f", "--data-dir", tmp_path / "three", *out)
+    assert "3 classes, f tells 10 apart" in said
+    assert not list(tmp_path.glob("*.csv"))
+
+
+def test_a_full_disk_ends_training_with_one_line_and_the_last_checkpoint(tmp_path, monkeypatch):
+    real, saves = torch.save, []
+
+    def save(value, path):
+        saves.append(path)
+        if len(saves) > 1:
+            raise OSError(28, "No space left on device")
+        real(value, path)
+
+    monkeypatch.setattr(torch, "save", save)
+    line = one_line("pretrain", *NET, *FAST, "--output", tmp_path, "--experiment", "full", code=1)
+    assert "No space left on device" in line
+    monkeypatch.undo()
+    assert "epoch 1" in call("checkpoint", "inspect", tmp_path / "full")
+
+
+def test_ctrl_c_leaves_with_130_and_one_line(tmp_path, monkeypatch):
+    from a2mim import engine
+
+    def interrupted(self):
+        raise KeyboardInterrupt("SIGINT")
+
+    monkeypatch.setattr(engine.Trainer, "fit", interrupted)
+    assert "stopped: SIGINT" in call("pretrain", *NET, *FAST, "--output", tmp_path, code=130)

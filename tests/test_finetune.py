@@ -1,0 +1,87 @@
+"""Fine-tuning, probing and training from scratch on a few images."""
+
+import csv
+
+import pytest
+import torch
+from test_pretrain import TINY
+
+import a2mim
+from a2mim.errors import InputError
+from a2mim.finetune import finetune
+from a2mim.pretrain import pretrain
+from a2mim.settings import FinetuneSettings, PretrainSettings
+
+SMALL = dict(batch_size=20, limit=60, epochs=2, warmup_epochs=0.2, workers=0, lr_base=2e-2, crop_pct=1.0)
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    return pretrain(
+        PretrainSettings.from_values(TINY, {"epochs": 1}),
+        output=tmp_path_factory.mktemp("p"),
+        experiment="p",
+        echo=lambda _: None,
+    ).path
+
+
+def run(tmp_path, checkpoint=None, **changes):
+    settings = FinetuneSettings.from_values(SMALL, changes)
+    return finetune(settings, checkpoint, output=tmp_path, experiment="f", echo=lambda _: None).path
+
+
+def encoder_weights(path):
+    return {name: value for name, value in a2mim.load_encoder(path)[0].named_parameters() if not name.startswith("fc")}
+
+
+def test_end_to_end(tmp_path, pretrained):
+    folder = run(tmp_path, pretrained)
+    model, report = a2mim.load_encoder(folder)
+    assert (report.kind, report.num_classes, report.has_classifier) == ("finetune", 10, True)
+    assert report.classes[0] == "T-shirt/top"
+    assert model(torch.randn(2, 3, 32, 32)).shape == (2, 10)
+    with open(folder / "summary.csv") as handle:
+        rows = list(csv.DictReader(handle))
+    best = max(float(row["top1"]) for row in rows)
+    assert torch.load(folder / "model_best.pth.tar", weights_only=True)["metric"]["top1"] == pytest.approx(best)
+    before, after = encoder_weights(pretrained), encoder_weights(folder)
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+
+
+def test_linear_probing_moves_the_classifier_alone(tmp_path, pretrained):
+    folder = run(tmp_path, pretrained, linear=True)
+    before = a2mim.load_encoder(pretrained)[0].state_dict()
+    after = a2mim.load_encoder(folder, num_classes=0)[0].state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)  # running statistics included
+
+
+def test_from_scratch_takes_the_architecture_alone(tmp_path, pretrained):
+    folder = run(tmp_path, pretrained, from_scratch=True, lr=0.0, epochs=1, warmup_lr=0.0)
+    report = a2mim.load_encoder(folder)[1]
+    assert report.model_args == a2mim.load_encoder(pretrained)[1].model_args
+    before, after = encoder_weights(pretrained), encoder_weights(folder)
+    assert not torch.equal(before["conv1.0.weight"], after["conv1.0.weight"])
+
+
+def test_without_a_checkpoint_a_model_is_needed(tmp_path):
+    folder = run(tmp_path, model="resnet14t", model_args=TINY["model_args"], epochs=1)
+    assert a2mim.load_encoder(folder)[1].arch == "resnet14t"
+    with pytest.raises(InputError, match="give a checkpoint to start from, or --model"):
+        run(tmp_path)
+
+
+def test_layer_decay_runs_on_a_vit(tmp_path):
+    args = dict(img_size=32, patch_size=8, embed_dim=24, depth=2, num_heads=2)
+    folder = run(tmp_path, model="vit_tiny_patch16_224", model_args=args, layer_decay=0.65, epochs=1, drop_path=0.1)
+    assert a2mim.load_encoder(folder)[1].model_args == args
+
+
+def test_images_without_labels_are_refused(tmp_path, pretrained):
+    from PIL import Image
+
+    for split in ("train", "val"):
+        (tmp_path / "flat" / split).mkdir(parents=True)
+        for k in range(3):
+            Image.new("RGB", (8, 8)).save(tmp_path / "flat" / split / f"{k}.png")
+    with pytest.raises(InputError, match="has no labels, and fine-tuning needs them"):
+        run(tmp_path, pretrained, data_dir=str(tmp_path / "flat"))
