@@ -168,7 +168,7 @@ class Trainer:
         if self.batch % self.settings.grad_accum_steps == 0:
             self.task.optimizer.zero_grad()
             self.scheduler.step_update(self.updates)
-        batch = _to_device(batch, self.device, self.settings.channels_last)
+        batch = Batch(*(values.to(self.device, non_blocking=True) for values in batch))
         with torch.autocast(self.device.type, getattr(torch, self.settings.amp_dtype), enabled=self.settings.amp):
             loss, values = self.task.loss(batch, generator)
         self.scaler.scale(loss / self.settings.grad_accum_steps).backward()
@@ -253,12 +253,6 @@ class Trainer:
 
     def _lr(self) -> float:
         return max(group["lr"] / group.get("lr_scale", 1.0) for group in self.task.optimizer.param_groups)
-
-
-def _to_device(batch: Batch, device: torch.device, channels_last: bool) -> Batch:
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    images = batch.images.to(device, non_blocking=True).contiguous(memory_format=layout)
-    return Batch(images, batch.labels.to(device, non_blocking=True), batch.indices)
 
 
 def _duration(seconds: float) -> str:

@@ -32,7 +32,8 @@ class LinearHead(nn.Module):
         nn.init.constant_(self.project.bias, 0)  # type: ignore[arg-type]
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return self.shuffle(self.project(features))
+        # in NHWC the shuffle is slow, and so is a loss that compares NHWC with NCHW
+        return self.shuffle(self.project(features).contiguous())
 
 
 class MaskedImageModel(nn.Module):

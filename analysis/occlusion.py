@@ -18,6 +18,8 @@ from a2mim import seeds
 from a2mim.errors import InputError, RunError
 from a2mim.masking import FILLS, fill_masked
 
+from .games import _eval_mode
+
 RATIOS = tuple(round(0.1 * step, 1) for step in range(11))
 
 
@@ -65,8 +67,10 @@ def occlusion_masks(
     patches = grid[0] * grid[1]
     key = seeds.derive(seed, "occlusion", run, f"{ratio:.6f}")
     cells = np.asarray(indices, dtype=np.uint64)[:, None] * np.uint64(patches) + np.arange(patches).astype(np.uint64)
-    rank = _mix(cells, key).argsort(axis=1, kind="stable").argsort(axis=1)
-    return torch.from_numpy(rank < n_masked(ratio, patches)).view(len(indices), *grid)
+    order = _mix(cells, key).argsort(axis=1, kind="stable")
+    hidden = np.zeros(cells.shape, dtype=bool)
+    np.put_along_axis(hidden, order[:, : n_masked(ratio, patches)], True, axis=1)
+    return torch.from_numpy(hidden).view(len(indices), *grid)
 
 
 @torch.inference_mode()
@@ -79,6 +83,7 @@ def sweep(
     runs: int = 5,
     fill: str = "dataset-mean",
     seed: int = 0,
+    device: torch.device | str | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     progress: str | None = None,
@@ -96,6 +101,7 @@ def sweep(
         runs: masks for each image and ratio.
         fill: what replaces hidden patches (see ``a2mim.masking.replacement``).
         seed: of the masks.
+        device: where the model lies; without it, the device of its first parameter.
         mean, std: normalisation, for ``fill="black"``.
         progress: label of a progress bar; none without it.
 
@@ -106,36 +112,43 @@ def sweep(
         InputError: ratios outside 0 to 1, a grid that does not divide the images, labels that the classifier lacks, a
             model without a classifier, no images. RunError: logits that are no numbers.
     """
-    _check(ratios, runs, fill)
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    right = np.zeros((runs, len(ratios)), dtype=np.int64)
+    _check(model, grid, ratios, runs, fill)
+    place = torch.device(device) if device is not None else next(model.parameters(), torch.empty(0)).device
+    same = [_one_mask(ratio, grid, fill) for ratio in ratios]
+    right = torch.zeros(runs, len(ratios), dtype=torch.int64, device=place)
     images_seen = 0
-    training = model.training
-    model.eval()
-    try:
-        with tqdm(loader, desc=progress, unit="batch", disable=None if progress else True) as batches:
-            for batch in batches:
-                images, labels = batch[0].to(device), batch[1].to(device)
-                indices = batch[2].tolist() if len(batch) > 2 else range(images_seen, images_seen + len(images))
-                for column, ratio in enumerate(ratios):
-                    for run in range(1 if _one_mask(ratio, grid, fill) else runs):
-                        mask = occlusion_masks(list(indices), grid, ratio, run=run, seed=seed).to(device)
-                        filling = _noise(images, indices, run, seed) if fill == "noise" else fill
-                        occluded = fill_masked(images, mask, filling, mean=mean, std=std)
-                        right[run, column] += _count_correct(model(occluded), labels)
-                images_seen += len(images)
-    finally:
-        model.train(training)
+    bar = tqdm(loader, desc=progress, unit="batch", disable=None if progress else True)
+    with _eval_mode(model), bar as batches:
+        for batch in batches:
+            images, labels, indices = _unpack(batch, images_seen)
+            span = int(labels.min()), int(labels.max())
+            images, labels = images.to(place), labels.to(place)
+            finite = torch.ones((), dtype=torch.bool, device=place)
+            for column, ratio in enumerate(ratios):
+                for run in range(1 if same[column] else runs):
+                    mask = occlusion_masks(indices, grid, ratio, run=run, seed=seed).to(place)
+                    filling = _noise(images, indices, run, seed) if fill == "noise" else fill
+                    logits = model(fill_masked(images, mask, filling, mean=mean, std=std))
+                    _check_logits(logits, span)
+                    # both stay on the device: to read them here would make it wait for every mask
+                    right[run, column] += (logits.argmax(1) == labels).sum()
+                    finite &= logits.isfinite().all()
+            if not finite:
+                raise RunError("the model gave logits that are not finite; are its weights sound?")
+            images_seen += len(images)
     if not images_seen:
         raise InputError("no images to occlude: the loader is empty")
-    for column, ratio in enumerate(ratios):
-        if _one_mask(ratio, grid, fill):
-            right[:, column] = right[0, column]
+    counts = right.cpu().numpy()
+    counts[:, same] = counts[0, same]
     settings = dict(grid=tuple(grid), ratios=tuple(ratios), runs=runs, fill=fill, seed=seed)
-    return OcclusionResult(tuple(ratios), right / images_seen, images_seen, settings)
+    return OcclusionResult(tuple(ratios), counts / images_seen, images_seen, settings)
 
 
-def _check(ratios: Sequence[float], runs: int, fill: str) -> None:
+def _check(model: nn.Module, grid: tuple[int, int], ratios: Sequence[float], runs: int, fill: str) -> None:
+    if getattr(model, "num_classes", None) == 0:  # timm's word for features without a classifier
+        raise InputError("the model has no classifier (its num_classes is 0); fine-tune it first")
+    if min(grid) < 1:
+        raise InputError(f"occlusion grid {grid[0]}x{grid[1]} has no cells")
     if not ratios or not all(0 <= ratio <= 1 for ratio in ratios):
         raise InputError(f"occlusion ratios {list(ratios)} must be one or more numbers from 0 to 1")
     if runs < 1:
@@ -157,16 +170,23 @@ def _noise(images: torch.Tensor, indices: Iterable[int], run: int, seed: int) ->
     return torch.stack(draws).to(images)
 
 
-def _count_correct(logits: torch.Tensor, labels: torch.Tensor) -> int:
+def _unpack(batch: Sequence[torch.Tensor], images_seen: int) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
+    """Images, labels (B,) and the images' numbers."""
+    if len(batch) < 2:
+        raise InputError("the loader gives images alone; occlusion needs batches (images, labels)")
+    images, labels = batch[0], batch[1]
+    if labels.shape != images.shape[:1]:
+        raise InputError(f"labels must be one number for each of {len(images)} images, got {tuple(labels.shape)}")
+    indices = batch[2].tolist() if len(batch) > 2 else list(range(images_seen, images_seen + len(images)))
+    return images, labels, indices
+
+
+def _check_logits(logits: torch.Tensor, labels: tuple[int, int]) -> None:
+    """Shapes alone; ``labels`` are the lowest and the highest of the batch."""
     if logits.dim() != 2:
         raise InputError(f"the model gives {tuple(logits.shape)}, not logits (B, classes); has it a classifier?")
-    if not bool(((labels >= 0) & (labels < logits.shape[1])).all()):
-        raise InputError(
-            f"labels {int(labels.min())} to {int(labels.max())} do not fit the model's {logits.shape[1]} classes"
-        )
-    if not bool(torch.isfinite(logits).all()):
-        raise RunError("the model gave logits that are not finite; are its weights sound?")
-    return int((logits.argmax(1) == labels).sum())
+    if labels[0] < 0 or labels[1] >= logits.shape[1]:
+        raise InputError(f"labels {labels[0]} to {labels[1]} do not fit the model's {logits.shape[1]} classes")
 
 
 def _mix(counter: npt.NDArray[np.uint64], key: int) -> npt.NDArray[np.uint64]:

@@ -11,6 +11,8 @@ from a2mim.errors import InputError
 from a2mim.masking import fill_masked, resize_mask
 from a2mim.model import MaskedImageModel
 
+from .games import _eval_mode
+
 
 class Panels(NamedTuple):
     """Images float32 (B, 3, H, W) on the CPU, pixels in 0..1; ``pasted`` is the prediction in hidden cells alone."""
@@ -38,10 +40,8 @@ def panels(model: MaskedImageModel, images: torch.Tensor, mask: torch.Tensor) ->
     """
     if not isinstance(model, MaskedImageModel):
         raise InputError(f"a {type(model).__name__} has no reconstruction head; load it with a2mim.load_masked_model")
-    training = model.training
-    model.eval()
-    prediction = model(images, mask).float()
-    model.train(training)
+    with _eval_mode(model):
+        prediction = model(images, mask).float()
     masked = fill_masked(images, mask, model.fill, mean=model.mean, std=model.std)
     hidden = resize_mask(mask, images.shape[-2:])[:, None]
     pasted = torch.where(hidden, prediction, images)

@@ -85,7 +85,7 @@ def pretraining_steps(net: Net, channels_last: bool, device: str) -> list[Callab
     masked = create_model(net.arch, model_args=net.model_args, img_size=net.img_size).train()
     masked.to(device).to(memory_format=layout)
     plain = timm.create_model(net.arch, num_classes=10, **masked.model_args).train().to(device).to(memory_format=layout)
-    images = torch.randn(net.batch_size, 3, net.img_size, net.img_size, device=device).to(memory_format=layout)
+    images = torch.randn(net.batch_size, 3, net.img_size, net.img_size, device=device)
     labels = torch.randint(10, (net.batch_size,), device=device)
     generator = torch.Generator(device).manual_seed(0)
     grid = mask_grid((net.img_size, net.img_size), net.mask_patch_size)

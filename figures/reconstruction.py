@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from . import style
 
-COLUMNS = {"original": "original", "masked": "masked", "prediction": "prediction", "pasted": "pasted"}
-CELL = 0.62  # inches
+COLUMNS = ("original", "masked", "prediction", "pasted")
+MODELS_IN_LINE = 3  # as many as fit a page; more go below
+# inches
+CELL = 0.56
+SPACE = 0.02  # between two cells
+GAP = 0.14  # between two models
+HEAD = 0.45  # titles above each line of models
 
 
 def plot(models: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
@@ -28,32 +35,33 @@ def plot(models: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
         missing = [name for name in COLUMNS if name not in panels]
         if missing or len(panels["original"]) == 0:
             raise ValueError(f"reconstruction figure: '{title}' lacks {', '.join(missing) or 'images'}")
-    rows = max(len(panels["original"]) for panels in models.values())
-    gap = 0.25  # between two models, in cells
-    width = len(models) * len(COLUMNS) + gap * (len(models) - 1)
+    lines = math.ceil(len(models) / MODELS_IN_LINE)
+    beside = math.ceil(len(models) / lines)
+    width = beside * len(COLUMNS) * CELL + (beside - 1) * GAP
+    height = HEAD + CELL * max(len(panels["original"]) for panels in models.values())
     with style.apply():
-        figure = Figure(figsize=(CELL * width, CELL * rows + 0.42))
-        top = 1 - 0.42 / figure.get_figheight()
+        figure = Figure(figsize=(width, height * lines))
         for number, (title, panels) in enumerate(models.items()):
-            left = number * (len(COLUMNS) + gap)
-            for column, (name, label) in enumerate(COLUMNS.items()):
-                for row, image in enumerate(panels[name]):
-                    box = ((left + column) / width, top * (1 - (row + 1) / rows), 1 / width, top / rows)
-                    axes = figure.add_axes((box[0] + 0.02 / width, box[1], box[2] - 0.04 / width, box[3] * 0.96))
-                    # small images stand on their pixels; large ones are smoothed
-                    axes.imshow(
-                        np.clip(image, 0, 1), interpolation="nearest" if image.shape[0] < 128 else "antialiased"
-                    )
-                    axes.set_axis_off()
-                centre = (left + column + 0.5) / width
-                figure.text(centre, top + 0.03 / figure.get_figheight(), label, ha="center", va="bottom", fontsize=7)
-            limit = round(13 * CELL * len(COLUMNS))
-            figure.text(
-                (left + len(COLUMNS) / 2) / width,
-                top + 0.2 / figure.get_figheight(),
-                style.short_name(title, limit),
-                ha="center",
-                va="bottom",
-                fontweight="bold",
-            )
+            line, place = divmod(number, beside)
+            _draw(figure, title, panels, left=place * (len(COLUMNS) * CELL + GAP), top=line * height)
     return figure
+
+
+def _draw(figure: Figure, title: str, panels: Mapping[str, np.ndarray], left: float, top: float) -> None:
+    """One model, at ``left`` and ``top`` inches from the figure's upper left corner."""
+    width, height = figure.get_size_inches()
+
+    def write(x: float, y: float, text: str, **font: Any) -> None:
+        figure.text(x / width, 1 - y / height, text, ha="center", va="baseline", **font)
+
+    whole = CELL * len(COLUMNS)
+    write(left + whole / 2, top + 0.19, style.short_name(title, limit=round(12 * whole)), fontweight="bold")
+    for column, name in enumerate(COLUMNS):
+        x = left + column * CELL
+        write(x + CELL / 2, top + HEAD - 0.08, name, fontsize=7)
+        for row, image in enumerate(panels[name]):
+            y, side = top + HEAD + (row + 1) * CELL - SPACE / 2, CELL - SPACE
+            axes = figure.add_axes(((x + SPACE / 2) / width, 1 - y / height, side / width, side / height))
+            # small images stand on their pixels; large ones are smoothed
+            axes.imshow(np.clip(image, 0, 1), interpolation="nearest" if image.shape[0] < 128 else "antialiased")
+            axes.set_axis_off()

@@ -1,12 +1,13 @@
 """Figures by the data they draw, not by their pixels."""
 
+import itertools
 import subprocess
 import sys
 
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 
 from a2mim.figures import occlusion, reconstruction, style, training
 
@@ -29,6 +30,25 @@ def test_occlusion_draws_the_mean_over_runs_in_per_cent():
     band = axes.collections[0].get_paths()[0].vertices
     assert band[:, 1].max() == pytest.approx(90)
     assert band[:, 1].min() == pytest.approx(38)
+
+
+def legend(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_the_legend_says_what_the_band_is_where_there_is_one():
+    table = occlusion_table()
+    assert legend(occlusion.plot(table)) == ["vit", "resnet", "range over runs"]
+    assert legend(occlusion.plot(table[table.run == 0])) == ["vit", "resnet"]
+
+
+def test_names_that_matplotlib_would_hide_are_in_the_legend():
+    assert legend(occlusion.plot(occlusion_table(["_old", "new"])))[0].endswith("_old")
+
+
+def test_many_checkpoints_are_told_apart_by_colour_and_dashes():
+    lines = occlusion.plot(occlusion_table([f"checkpoint-{k}" for k in range(27)])).axes[0].lines
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 27
 
 
 @pytest.mark.parametrize("name", ["x" * 200, "a $broken_{math", "<b>markup</b>", "ünïcode"])
@@ -61,6 +81,18 @@ def test_reconstruction_shows_every_panel_once_and_in_order():
     assert len(set(lefts)) == 8
 
 
+def test_many_models_go_below_each_other_within_a_page():
+    panels = {name: np.zeros((2, 8, 8, 3)) for name in reconstruction.COLUMNS}
+    for count, (across, down) in {1: (1, 1), 3: (3, 1), 4: (2, 2), 7: (3, 3)}.items():
+        figure = reconstruction.plot({str(k): panels for k in range(count)})
+        boxes = [axes.get_position() for axes in figure.axes]
+        assert len(boxes) == 8 * count
+        assert len({round(box.x0, 4) for box in boxes}) == 4 * across
+        assert len({round(box.y0, 4) for box in boxes}) == 2 * down
+        assert figure.get_figwidth() <= style.PAGE_WIDTH + 1e-9
+        assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+
+
 def test_learning_curve_draws_what_the_run_has():
     summary = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, 1.0], "val_loss": [2.1, 1.2], "top1": [50.0, 60.0]})
     loss, accuracy = training.plot(summary).axes
@@ -78,6 +110,31 @@ def test_a_name_keeps_its_colour_and_no_two_share_one():
     assert len(set(many.values())) == 9
     axes = occlusion.plot(occlusion_table(["a2mim"])).axes[0]
     assert to_hex(axes.lines[0].get_color()) == alone.lower()
+
+
+# how linear sRGB looks without the cones for red, green or blue (Machado et al. 2009, severity 1), and with all
+EYES = [
+    [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+    np.eye(3),
+]
+
+
+def cie_lab(colour, eye):
+    srgb = np.array(to_rgb(colour))
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    xyz = np.array(to_xyz) @ np.clip(eye @ linear, 0, 1) / [0.9505, 1, 1.089]
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def test_colours_differ_for_colour_blind_readers_too():
+    colours = style.palette(map(str, range(9))).values()
+    for eye in np.array(EYES):
+        for a, b in itertools.combinations(colours, 2):
+            assert np.linalg.norm(cie_lab(a, eye) - cie_lab(b, eye)) > 15, (a, b)
 
 
 def test_short_names_keep_both_ends():

@@ -65,6 +65,17 @@ def test_masks_are_uniform_and_differ_by_image_run_ratio_and_seed():
     assert len({tuple(row.flatten().tolist()) for row in first}) > 45
 
 
+def test_masks_of_two_ratios_are_drawn_apart():
+    few, many = (occlusion.occlusion_masks(range(20000), GRID, ratio, run=0) for ratio in (0.25, 0.5))
+    assert (few & many).float().mean() == pytest.approx(0.25 * 0.5, abs=0.003)  # nested masks would share 0.25
+
+
+def test_a_mask_does_not_depend_on_the_other_ratios():
+    alone = occlusion.sweep(ReadsOnePatch(1, 2), batches(), grid=GRID, ratios=(0.5,), runs=2)
+    among = occlusion.sweep(ReadsOnePatch(1, 2), batches(), grid=GRID, ratios=(0.9, 0.5, 0.2), runs=3)
+    assert alone.accuracy[:, 0].tolist() == among.accuracy[:2, 1].tolist()
+
+
 def test_a_mask_belongs_to_its_image():
     together = occlusion.occlusion_masks([3, 7, 11], GRID, 0.5, run=2, seed=9)
     alone = occlusion.occlusion_masks([7], GRID, 0.5, run=2, seed=9)
@@ -100,6 +111,43 @@ def test_batches_of_1_7_and_all_give_equal_results(fill):
     assert np.array_equal(results[0], results[2])
 
 
+def test_all_models_see_the_same_masks_in_any_order():
+    class Keeps(CountsPatches):
+        def forward(self, images):
+            seen.append(images.clone())
+            return super().forward(images)
+
+    shown = []
+    for least in (3, 9, 3):
+        seen = []
+        occlusion.sweep(Keeps(least), batches(), grid=GRID, ratios=(0.3, 0.6), runs=2, seed=4)
+        shown.append(torch.stack(seen))
+    assert torch.equal(shown[0], shown[1])
+    assert torch.equal(shown[0], shown[2])
+
+
+@pytest.mark.parametrize(("fill", "passes"), [("dataset-mean", 1 + 3 + 1), ("noise", 1 + 3 + 3)])
+def test_images_are_read_once_and_equal_runs_computed_once(fill, passes):
+    class Counts(ReadsOnePatch):
+        calls = 0
+
+        def forward(self, images):
+            Counts.calls += 1
+            return super().forward(images)
+
+    read = []
+
+    def loader():
+        for batch in batches():
+            read.append(len(batch[0]))
+            yield batch
+
+    result = occlusion.sweep(Counts(0, 0), loader(), grid=GRID, ratios=(0, 0.5, 1), runs=3, fill=fill)
+    assert read == [7, 7]
+    assert Counts.calls == 2 * passes
+    assert (result.accuracy[:, 0] == 1).all()
+
+
 def test_indices_of_the_loader_name_the_masks():
     def loader(order):
         for index in order:
@@ -124,6 +172,22 @@ def test_the_models_mode_is_given_back():
     assert result.accuracy[0, 0] == 1  # without dropout
 
 
+def test_parts_that_were_frozen_stay_so_even_after_an_error():
+    model = nn.Sequential(nn.BatchNorm2d(3), nn.Dropout(0.9), ReadsOnePatch(0, 0)).train()
+    model[0].eval()
+    occlusion.sweep(model, batches(), grid=GRID, ratios=(0,), runs=1)
+    with pytest.raises(InputError):
+        occlusion.sweep(model, batches(), grid=(3, 3))
+    assert [module.training for module in model] == [False, True, True]
+
+
+def test_features_of_a_model_without_a_classifier_are_no_logits():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 64))
+    model.num_classes = 0  # as timm says it
+    with pytest.raises(InputError, match="no classifier"):
+        occlusion.sweep(model, batches(), grid=GRID)
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
@@ -133,7 +197,10 @@ def test_the_models_mode_is_given_back():
         (dict(fill="grey"), InputError, "unknown fill 'grey'"),
         (dict(fill="black"), InputError, "needs the mean and std"),
         (dict(grid=(3, 3)), InputError, "3x3 cells does not divide images of 8x8"),
+        (dict(grid=(0, 4)), InputError, "0x4 has no cells"),
         (dict(loader=[]), InputError, "no images"),
+        (dict(loader=[(torch.ones(2, 3, 8, 8),)]), InputError, "images alone"),
+        (dict(loader=[(torch.ones(2, 3, 8, 8), torch.ones(2, 1).long())]), InputError, r"one number .* got \(2, 1\)"),
         (dict(loader=[(torch.ones(2, 3, 8, 8), torch.tensor([0, 2]))]), InputError, "labels 0 to 2 do not fit"),
         (dict(loader=[(torch.ones(1, 3, 8, 8), torch.tensor([-1]))]), InputError, "do not fit the model's 2 classes"),
         (dict(model=nn.Identity()), InputError, "has it a classifier"),

@@ -30,23 +30,33 @@ def test_all_four_files_are_written_and_floats_survive(tmp_path):
 
 
 def test_fonts_in_the_pdf_are_embedded_as_truetype(tmp_path):
-    from a2mim.figures import style
+    pdf = outputs.save(tmp_path, "x", TABLE, {}, figure())["pdf"]
+    for path in (pdf, outputs.save_figure(figure(), tmp_path / "f.pdf")):
+        assert b"/FontFile2" in path.read_bytes()
+        assert b"/Subtype /Type3" not in path.read_bytes()
 
-    with style.apply():
-        path = outputs.save_figure(figure(), tmp_path / "f.pdf")
-    assert b"/Subtype /Type3" not in path.read_bytes()
 
-
-def test_a_full_disk_leaves_the_old_files(tmp_path, monkeypatch):
+@pytest.mark.parametrize("last", ["png", "pdf"])
+def test_a_full_disk_leaves_all_four_old_files(tmp_path, monkeypatch, last):
     paths = outputs.save(tmp_path, "x", TABLE, {}, figure())
     before = {end: path.read_bytes() for end, path in paths.items()}
+    whole = Figure.savefig
 
-    def full(self, target, **_):
+    def full(self, target, **options):
+        if options["format"] != last:
+            return whole(self, target, **options)
         target.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Figure, "savefig", full)
     with pytest.raises(OSError, match="No space left"):
-        outputs.save(tmp_path, "x", TABLE, {}, figure())
-    assert all(paths[end].read_bytes() == before[end] for end in ("png", "pdf"))
+        outputs.save(tmp_path, "x", TABLE * 2, {"settings": {}}, figure())
+    assert {end: path.read_bytes() for end, path in paths.items()} == before
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_folder_that_cannot_be_is_an_os_error(tmp_path):
+    (tmp_path / "file").write_text("here already")
+    with pytest.raises(OSError, match="file"):
+        outputs.save(tmp_path / "file", "x", TABLE, {}, figure())
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

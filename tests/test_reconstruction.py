@@ -51,6 +51,19 @@ def test_panels_leave_the_models_mode(model):
     assert model.train().training
     reconstruction.panels(model, images, mask)
     assert model.training
+    model.encoder.eval()
+    reconstruction.panels(model, images, mask)
+    with pytest.raises(InputError):
+        reconstruction.panels(model, images[..., :16], mask)
+    assert model.head.training
+    assert not any(module.training for module in model.encoder.modules())
+
+
+def test_where_nothing_is_hidden_there_is_no_score(model):
+    _, images, mask = inputs()
+    shown = reconstruction.panels(model, images, torch.zeros_like(mask))
+    assert torch.equal(shown.pasted, shown.original)
+    assert reconstruction.scores(shown, torch.zeros_like(mask))[["l1", "psnr"]].isna().all(axis=None)
 
 
 def test_scores_are_over_hidden_pixels_alone(model):
