@@ -79,7 +79,8 @@ class Trainer:
         self.epoch = self.batch = self.updates = 0  # where the run stands: batches of this epoch that are done
         self.skipped = self.skipped_in_row = 0
         self.best = -math.inf
-        self.sums: dict[str, float] = defaultdict(float)
+        self.sums: dict[str, float] = defaultdict(float)  # of this epoch, over images
+        self.counts: dict[str, int] = defaultdict(int)
         self.stop: signal.Signals | None = None
 
     # --- state --------------------------------------------------------------------------------------------------------
@@ -97,7 +98,7 @@ class Trainer:
             "metric": dict(metrics or {}),
             "optimizer": self.task.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "progress": {**progress, "sums": dict(self.sums)},
+            "progress": {**progress, "sums": dict(self.sums), "counts": dict(self.counts)},
         }
 
     def resume(self) -> None:
@@ -117,7 +118,7 @@ class Trainer:
         self.scaler.load_state_dict(state["scaler"])
         for key, value in state["progress"].items():
             setattr(self, key, value)
-        self.sums = defaultdict(float, self.sums)
+        self.sums, self.counts = defaultdict(float, self.sums), defaultdict(int, self.counts)
         self.run.log("resume", epoch=self.epoch, batch=self.batch)
 
     # --- loop ---------------------------------------------------------------------------------------------------------
@@ -151,12 +152,11 @@ class Trainer:
             values = self._step(batch, update=last or (self.batch + 1) % self.settings.grad_accum_steps == 0)
             for key, value in values.items():
                 self.sums[key] += value * len(batch.images)
-            self.sums["images"] += len(batch.images)
+                self.counts[key] += len(batch.images)
             self.batch += 1
             bar.update(len(batch.images))
-            if self.updates and self.updates % self.settings.log_interval == 0:
-                self.run.log("train", epoch=self.epoch, update=self.updates, lr=self._lr(), **values)
-            self._save_within_epoch()
+            if self.batch % self.settings.grad_accum_steps == 0 or last:
+                self._after_update(values)
 
     def _step(self, batch: Batch, update: bool) -> Metrics:
         """One batch: loss and gradient, and the update when it is due; scalars for the log."""
@@ -201,10 +201,11 @@ class Trainer:
 
     def _end_epoch(self, images: int, seconds: float, bar: tqdm) -> Metrics:
         """Evaluate, write the row, the checkpoints and the line on the screen."""
-        lr, counted = self._lr(), max(1.0, self.sums.pop("images", 1.0))
-        metrics = {key: value / counted for key, value in self.sums.items()}
+        lr = self._lr()
+        metrics = {key: value / self.counts[key] for key, value in self.sums.items()}
         metrics.update(self.task.evaluate())
         self.sums.clear()
+        self.counts.clear()
         self.epoch, self.batch = self.epoch + 1, 0
         score = metrics.get(self.task.best_metric or "", -math.inf)
         better, self.best = score > self.best, max(score, self.best)
@@ -222,14 +223,16 @@ class Trainer:
         self.on_epoch_end(self.epoch, self.task.model, self.run)
         return metrics
 
-    def _save_within_epoch(self) -> None:
-        at_update = self.batch % self.settings.grad_accum_steps == 0
-        if self.stop is not None and at_update:
+    def _after_update(self, values: Metrics) -> None:
+        """Log and save when it is time; end here when a signal asked for it."""
+        if self.updates % self.settings.log_interval == 0:
+            self.run.log("train", epoch=self.epoch, update=self.updates, lr=self._lr(), **values)
+        if self.stop is not None:
             self.run.keep(self.state())
             self.run.log("stopped", signal=self.stop.name, epoch=self.epoch, batch=self.batch)
-            raise KeyboardInterrupt(self.stop.name)
+            raise KeyboardInterrupt(f"{self.stop.name}; saved, go on with --resume {self.run.path}")
         every = self.settings.recovery_interval
-        if every and at_update and self.updates % every == 0:
+        if every and self.updates % every == 0:
             self.run.keep(self.state())
 
     @contextmanager

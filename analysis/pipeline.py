@@ -103,7 +103,8 @@ def load_subjects(
     subjects = []
     for name, path in zip(called, checkpoints, strict=True):
         model, report = load(path, **options)
-        subjects.append(Subject(name, model.to(place), report))
+        # NHWC is up to four times faster for convolutions on a CPU, and makes no odds to the rest
+        subjects.append(Subject(name, model.to(place).to(memory_format=torch.channels_last), report))
     return subjects
 
 

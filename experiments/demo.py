@@ -34,7 +34,7 @@ def commands(output: str, epochs: int, finetune_epochs: int) -> list[list[str]]:
             )
             finished.append(f"{output}/{run}")
     results = f"{output}/results"
-    steps.append(f"a2mim-analyze occlusion {' '.join(finished)} --images 1000 --runs 3 --output {results}".split())
+    steps.append(f"a2mim-analyze occlusion {' '.join(finished)} --images 500 --runs 3 --output {results}".split())
     steps.append(
         f"a2mim-analyze interactions {' '.join(finished)} --images 4 --pairs 12 --contexts 8 --output {results}".split()
     )
@@ -67,8 +67,8 @@ def summary(output: str) -> str:
 
 @click.command(help=__doc__.split("\n\n")[0])
 @click.option("--output", default="demo", show_default=True, help="Folder for runs and results.")
-@click.option("--epochs", default=8, show_default=True, help="Pre-training epochs.")
-@click.option("--finetune-epochs", default=4, show_default=True, help="Fine-tuning epochs.")
+@click.option("--epochs", default=5, show_default=True, help="Pre-training epochs.")
+@click.option("--finetune-epochs", default=3, show_default=True, help="Fine-tuning epochs.")
 def main(output: str, epochs: int, finetune_epochs: int) -> None:
     started = time.perf_counter()
     for step in commands(output, epochs, finetune_epochs):

@@ -70,11 +70,20 @@ def test_a_recipe_is_overridden_by_flags_and_the_difference_is_said(tmp_path):
     assert (tmp_path / "pretrain-mine" / "args.yaml").is_file()
 
 
-def test_resume_auto_starts_and_then_goes_on(tmp_path):
+def test_a_run_goes_on(tmp_path):
     arguments = [*NET, *FAST, "--output", tmp_path, "--experiment", "r", "--resume", "auto", "--picture-interval", 0]
     assert "resumed" not in call("pretrain", *arguments)
     assert "resumed after 1 epochs" in call("pretrain", *arguments, "--epochs", 2)
     assert len(list(tmp_path.iterdir())) == 1
+    # and by its folder alone, with all settings as they were
+    output = call("pretrain", "--resume", tmp_path / "r", "--epochs", 3, "--output", tmp_path)
+    assert "resumed after 2 epochs" in output
+    assert "epochs: 2 in the recipe, 3 here" in output
+
+
+def test_a_fine_tuning_goes_on_from_its_folder_alone(runs, tmp_path):
+    call("finetune", runs / "p", *FAST, "--output", tmp_path, "--experiment", "f")
+    assert "resumed after 1 epochs" in call("finetune", "--resume", tmp_path / "f", "--epochs", 2)
 
 
 def test_occlusion(runs, tmp_path):

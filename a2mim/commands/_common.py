@@ -85,10 +85,12 @@ def recipe_folders() -> list[Path]:
     return [Path(str(files("a2mim.experiments") / "recipes"))]
 
 
-def read_recipe(name: str | None) -> dict[str, Any]:
-    """The settings of a recipe by name or path; none without a name."""
+def read_recipe(name: str | None, begun: Path | None = None) -> dict[str, Any]:
+    """The settings of a recipe by name or path, none without a name; of a run that goes on, those it began with."""
     from a2mim import recipes
 
+    if begun is not None:
+        return recipes.read(begun / "args.yaml")
     return recipes.read(recipes.find(name, recipe_folders())) if name else {}
 
 

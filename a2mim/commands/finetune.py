@@ -37,11 +37,12 @@ def main(
     values = _common.given(flags)
     if config is None and not values.keys() & {"dataset", "data_dir"}:
         config = DEFAULT_RECIPE
-    recipe = _common.read_recipe(config)
+    kind = "linear" if values.get("linear") else "scratch" if values.get("from_scratch") else "finetune"
+    experiment = experiment or f"{kind}-{_common.stem(checkpoint or values.get('model') or 'default')}"
+    begun = _common.resumed_run(resume, output, experiment)
+    recipe = _common.read_recipe(config, begun)
     settings = FinetuneSettings.from_values(recipe, values)
     _common.say_differences(recipe, settings)
-    kind = "linear" if settings.linear else "scratch" if settings.from_scratch else "finetune"
-    experiment = experiment or f"{kind}-{_common.stem(checkpoint or settings.model or 'default')}"
     from a2mim.commands import _pictures
     from a2mim.finetune import finetune
 
@@ -50,7 +51,7 @@ def main(
         checkpoint,
         output=output,
         experiment=experiment,
-        resume=_common.resumed_run(resume, output, experiment),
+        resume=begun,
         trust=trust_checkpoint,
         echo=click.echo,
     )

@@ -27,10 +27,11 @@ def main(config: str | None, output: str, experiment: str | None, resume: str | 
     values = _common.given(flags)
     if config is None and not values.keys() & {"model", "dataset", "data_dir"}:
         config = DEFAULT_RECIPE
-    recipe = _common.read_recipe(config)
+    experiment = experiment or f"pretrain-{_common.stem(config or values.get('model') or 'default')}"
+    begun = _common.resumed_run(resume, output, experiment)
+    recipe = _common.read_recipe(config, begun)
     settings = PretrainSettings.from_values(recipe, values)
     _common.say_differences(recipe, settings)
-    experiment = experiment or f"pretrain-{_common.stem(config or settings.model or 'default')}"
     from a2mim.commands import _pictures
     from a2mim.pretrain import pretrain
 
@@ -38,7 +39,7 @@ def main(config: str | None, output: str, experiment: str | None, resume: str | 
         settings,
         output=output,
         experiment=experiment,
-        resume=_common.resumed_run(resume, output, experiment),
+        resume=begun,
         on_epoch_end=_pictures.reconstructions(settings),
         echo=click.echo,
     )
