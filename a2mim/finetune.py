@@ -111,7 +111,12 @@ def finetune(
     lr, how = settings.learning_rate(settings.batch_size * settings.grad_accum_steps)
     decay = None if settings.linear else settings.layer_decay
     optimizer = create_optimizer(model, settings, lr, layer_decay=decay)
-    train_loader, val_loader = _loaders(settings, source, validation)
+    pixels: Any = found["input_size"][1:], settings.mean, settings.std
+    augment = train_transform(*pixels, **settings.augmentation())
+    plain = eval_transform(*pixels, crop_pct=settings.crop_pct, interpolation=settings.interpolation)
+    loading = settings.loading()
+    train_loader = ImageLoader(source, augment, shuffle=True, drop_last=True, limit=settings.limit, **loading)
+    val_loader = ImageLoader(validation, plain, **loading)
     description = {
         "kind": "finetune",
         "num_classes": len(source.classes),
@@ -148,6 +153,8 @@ def _model(
             checkpoint, settings.model, {**settings.model_args, **training}, num_classes=classes, trust=trust
         )
         arch, args, mean, std = report.arch, dict(report.model_args), report.mean, report.std
+        if size and args.get("img_size", size) != size:
+            raise InputError(f"{checkpoint} was built for images of {args['img_size']} pixels, not {size}")
         size = size or report.input_size[1]
         if settings.from_scratch:
             model, args = build_encoder(arch, args, num_classes=classes)
@@ -168,18 +175,3 @@ def _freeze(model: Any) -> None:
     heads = model.get_classifier()
     for head in heads if isinstance(heads, tuple) else (heads,):
         head.requires_grad_(True)
-
-
-def _loaders(settings: FinetuneSettings, source: Any, validation: Any) -> tuple[ImageLoader, ImageLoader]:
-    normalisation = settings.img_size, settings.mean, settings.std
-    augment = train_transform(
-        *normalisation,  # type: ignore[arg-type]
-        scale=settings.scale,  # type: ignore[arg-type]
-        ratio=settings.ratio,  # type: ignore[arg-type]
-        hflip=settings.hflip,
-        interpolation=settings.interpolation,
-    )
-    plain = eval_transform(*normalisation, crop_pct=settings.crop_pct, interpolation=settings.interpolation)  # type: ignore[arg-type]
-    shared: dict[str, Any] = {"batch_size": settings.batch_size, "seed": settings.seed, "workers": settings.workers}
-    train = ImageLoader(source, augment, shuffle=True, drop_last=True, limit=settings.limit, **shared)
-    return train, ImageLoader(validation, plain, **shared)

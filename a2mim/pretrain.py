@@ -101,7 +101,8 @@ def pretrain(
         model.to(memory_format=torch.channels_last)
     optimizer = create_optimizer(model, settings, lr, lr_scales=_lr_scales(model, settings.mask_token_lr_scale))
     task = PretrainTask(model, criterion, optimizer, settings.mask_patch_size or 0, settings.mask_ratio)
-    loader = ImageLoader(source, _transform(settings, model), **_loading(settings), drop_last=True)
+    transform = train_transform(model.img_size, model.mean, model.std, **settings.augmentation())
+    loader = ImageLoader(source, transform, shuffle=True, drop_last=True, limit=settings.limit, **settings.loading())
     rows, cols = task.grid
     echo(
         f"{model.arch}, mask token at {model.site.name} ({model.site.channels} channels, "
@@ -152,25 +153,3 @@ def _lr_scales(model: MaskedImageModel, token_scale: float | None) -> dict[str, 
     if token_scale is None:
         token_scale = 0.1 if model.site.layout.order == "NCHW" else 1.0
     return {"mask_token": token_scale, "gamma": 0.1}
-
-
-def _transform(settings: PretrainSettings, model: MaskedImageModel) -> Any:
-    return train_transform(
-        model.img_size,
-        model.mean,
-        model.std,
-        scale=settings.scale,  # type: ignore[arg-type]
-        ratio=settings.ratio,  # type: ignore[arg-type]
-        hflip=settings.hflip,
-        interpolation=settings.interpolation,
-    )
-
-
-def _loading(settings: Any) -> dict[str, Any]:
-    return {
-        "batch_size": settings.batch_size,
-        "shuffle": True,
-        "seed": settings.seed,
-        "workers": settings.workers,
-        "limit": settings.limit,
-    }

@@ -102,6 +102,14 @@ class TrainSettings:
         """Plain values, as recipes hold them."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
 
+    def augmentation(self) -> dict[str, Any]:
+        """Keywords of ``a2mim.data.train_transform``."""
+        return {name: getattr(self, name) for name in ("scale", "ratio", "hflip", "interpolation")}
+
+    def loading(self) -> dict[str, Any]:
+        """Keywords of ``a2mim.data.ImageLoader`` that training and validation share."""
+        return {name: getattr(self, name) for name in ("batch_size", "seed", "workers")}
+
     def learning_rate(self, images_per_update: int) -> tuple[float, str]:
         """The learning rate, and how it came about in words (linear scaling rule: lr_base·images / lr_base_size)."""
         if self.lr is not None:

@@ -16,8 +16,8 @@ import click
 import numpy as np
 
 from a2mim import files, seeds
+from a2mim.data.sources import FASHION_CLASSES, read_fashion_files
 from a2mim.errors import InputError
-from a2mim.sources import FASHION_CLASSES, read_fashion_files
 
 PER_CLASS = {"train": 1000, "val": 200}
 

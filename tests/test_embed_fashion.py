@@ -8,9 +8,9 @@ import pytest
 from click.testing import CliRunner
 from small_data import write_fashion
 
+from a2mim.data.sources import read_fashion_files
 from a2mim.errors import InputError
 from a2mim.experiments import embed_fashion
-from a2mim.sources import read_fashion_files
 
 ORIGINALS = Path("/usr/share/datasets/fashion-mnist")
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from small_data import relative_paths, write_images
 
+from a2mim.data.folders import FolderImages, describe
 from a2mim.errors import InputError
-from a2mim.folders import FolderImages, describe
 
 
 def test_class_folders_without_splits_serve_every_split(tmp_path):

@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
+from a2mim.data.loading import Batch, ImageLoader, balanced_subset
+from a2mim.data.sources import ImageSource, UnreadableError
+from a2mim.data.transforms import eval_transform, train_transform
 from a2mim.errors import InputError, RunError
-from a2mim.loading import Batch, ImageLoader, balanced_subset
-from a2mim.sources import ImageSource, UnreadableError
-from a2mim.transforms import eval_transform, train_transform
 
 MEAN = STD = (0.5, 0.5, 0.5)
 TRAIN = train_transform(8, MEAN, STD)

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from small_data import idx, write_fashion
 
-from a2mim import sources
+from a2mim.data import sources
+from a2mim.data.sources import FashionImages, UnreadableError, read_image, to_rgb
 from a2mim.errors import InputError
-from a2mim.sources import FashionImages, UnreadableError, read_image, to_rgb
 
 
 def test_the_embedded_part_is_balanced_padded_and_small():

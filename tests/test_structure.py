@@ -28,6 +28,11 @@ def test_imports_run_one_way(folder):
 
 def test_every_module_has_its_test_file():
     elsewhere = {"__init__", "errors", "devices", "runs", "shipped"}  # two lines, or tested where they are used
-    modules = [file for folder in ("a2mim", "analysis", "experiments") for file in (ROOT / folder).glob("*.py")]
+    modules = [
+        file
+        for folder in ("a2mim", "analysis", "experiments")
+        for file in (ROOT / folder).rglob("*.py")
+        if file.parent.name != "commands"
+    ]
     tests = {file.stem.removeprefix("test_") for file in (ROOT / "tests").glob("test_*.py")}
     assert {file.stem for file in modules} - elsewhere <= tests

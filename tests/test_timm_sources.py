@@ -13,11 +13,11 @@ from PIL import Image
 from small_data import relative_paths, write_fashion, write_images
 from timm.data import IterableImageDataset
 
+from a2mim.data.loading import ImageLoader
+from a2mim.data.sources import UnreadableError
+from a2mim.data.timm_sources import TimmImages, TimmStream, open_timm_images
+from a2mim.data.transforms import eval_transform, train_transform
 from a2mim.errors import InputError, RunError
-from a2mim.loading import ImageLoader
-from a2mim.sources import UnreadableError
-from a2mim.timm_sources import TimmImages, TimmStream, open_timm_images
-from a2mim.transforms import eval_transform, train_transform
 
 MEAN = STD = (0.5, 0.5, 0.5)
 
@@ -110,7 +110,7 @@ def test_val_may_have_another_name_but_other_errors_are_not_tried_again(monkeypa
             raise ValueError(f"Unknown split {split!r}")
         return IterableImageDataset("", reader=_Reader())
 
-    monkeypatch.setattr("a2mim.timm_sources.create_dataset", create_dataset)
+    monkeypatch.setattr("a2mim.data.timm_sources.create_dataset", create_dataset)
     assert len(open_timm_images("wds/x", split="val")) == 10
     assert asked == ["validation", "val", "test"]
     for name, split, message in (

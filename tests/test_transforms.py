@@ -9,8 +9,8 @@ from PIL import Image
 from timm.data import create_transform
 
 from a2mim import seeds
+from a2mim.data.transforms import ImageTransform, eval_transform, train_transform
 from a2mim.errors import InputError
-from a2mim.transforms import ImageTransform, eval_transform, train_transform
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 

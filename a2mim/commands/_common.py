@@ -15,6 +15,7 @@ import click
 import yaml
 
 from a2mim.errors import InputError, RunError
+from a2mim.settings import S
 
 SHORT = {"batch_size": ("-b",), "workers": ("-j",)}
 CONTEXT = {
@@ -85,21 +86,19 @@ def recipe_folders() -> list[Path]:
     return [Path(str(files("a2mim.experiments") / "recipes"))]
 
 
-def read_recipe(name: str | None, begun: Path | None = None) -> dict[str, Any]:
-    """The settings of a recipe by name or path, none without a name; of a run that goes on, those it began with."""
+def resolve(kind: type[S], config: str | None, begun: Path | None, values: dict[str, Any]) -> S:
+    """The settings of a run: flags over the recipe (or what a run to resume began with); says where they differ."""
     from a2mim import recipes
 
+    recipe: dict[str, Any] = {}
     if begun is not None:
-        return recipes.read(begun / "args.yaml")
-    return recipes.read(recipes.find(name, recipe_folders())) if name else {}
-
-
-def say_differences(recipe: dict[str, Any], settings: Any) -> None:
-    """Print where a run departs from its recipe."""
-    from a2mim import recipes
-
+        recipe = recipes.read(begun / "args.yaml")
+    elif config is not None:
+        recipe = recipes.read(recipes.find(config, recipe_folders()))
+    settings = kind.from_values(recipe, values)
     for line in recipes.differences(recipe, settings.as_values()):
         click.echo(line)
+    return settings
 
 
 def resumed_run(resume: str | None, output: str, experiment: str) -> Path | None:

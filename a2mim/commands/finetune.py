@@ -40,9 +40,7 @@ def main(
     kind = "linear" if values.get("linear") else "scratch" if values.get("from_scratch") else "finetune"
     experiment = experiment or f"{kind}-{_common.stem(checkpoint or values.get('model') or 'default')}"
     begun = _common.resumed_run(resume, output, experiment)
-    recipe = _common.read_recipe(config, begun)
-    settings = FinetuneSettings.from_values(recipe, values)
-    _common.say_differences(recipe, settings)
+    settings = _common.resolve(FinetuneSettings, config, begun, values)
     from a2mim.commands import _pictures
     from a2mim.finetune import finetune
 

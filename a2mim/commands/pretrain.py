@@ -29,9 +29,7 @@ def main(config: str | None, output: str, experiment: str | None, resume: str | 
         config = DEFAULT_RECIPE
     experiment = experiment or f"pretrain-{_common.stem(config or values.get('model') or 'default')}"
     begun = _common.resumed_run(resume, output, experiment)
-    recipe = _common.read_recipe(config, begun)
-    settings = PretrainSettings.from_values(recipe, values)
-    _common.say_differences(recipe, settings)
+    settings = _common.resolve(PretrainSettings, config, begun, values)
     from a2mim.commands import _pictures
     from a2mim.pretrain import pretrain
 

@@ -12,10 +12,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from a2mim.errors import InputError
-from a2mim.folders import FolderImages
-from a2mim.loading import Batch, ImageLoader, balanced_subset
-from a2mim.sources import (
+from a2mim.data.folders import FolderImages
+from a2mim.data.loading import Batch, ImageLoader, balanced_subset
+from a2mim.data.sources import (
     SPLITS,
     FashionImages,
     ImageSource,
@@ -24,8 +23,9 @@ from a2mim.sources import (
     read_image,
     to_rgb,
 )
-from a2mim.timm_sources import TimmImages, TimmStream, open_timm_images
-from a2mim.transforms import ImageTransform, eval_transform, train_transform
+from a2mim.data.timm_sources import TimmImages, TimmStream, open_timm_images
+from a2mim.data.transforms import ImageTransform, eval_transform, train_transform
+from a2mim.errors import InputError
 
 __all__ = [
     "Batch",

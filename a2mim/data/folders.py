@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from a2mim.data.sources import ImageSource, read_image
 from a2mim.errors import InputError
-from a2mim.sources import ImageSource, read_image
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 # the first name that is there counts

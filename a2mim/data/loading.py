@@ -19,10 +19,10 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, get_worker_info
 
 from a2mim import seeds
+from a2mim.data.sources import ImageSource, UnreadableError
+from a2mim.data.timm_sources import TimmStream
+from a2mim.data.transforms import ImageTransform
 from a2mim.errors import InputError, RunError
-from a2mim.sources import ImageSource, UnreadableError
-from a2mim.timm_sources import TimmStream
-from a2mim.transforms import ImageTransform
 
 MAX_UNREADABLE = 0.01
 Transform = Callable[[Image.Image], torch.Tensor]
@@ -49,7 +49,7 @@ class ImageLoader:
     end the run with a ``RunError``.
 
     Args:
-        source: the images. A ``TimmStream`` keeps its own order, see ``a2mim.timm_sources``.
+        source: the images. A ``TimmStream`` keeps its own order, see ``a2mim.data.timm_sources``.
         transform: PIL image -> tensor (3, H, W).
         batch_size: images in a batch.
         shuffle: a new order for every epoch; otherwise the order of the source.
@@ -241,7 +241,7 @@ class _Samples(Dataset[_Item]):
 
 
 class _Stream:
-    """Batches of a source that is read through; ``a2mim.timm_sources`` says what it cannot promise."""
+    """Batches of a source that is read through; ``a2mim.data.timm_sources`` says what it cannot promise."""
 
     def __init__(self, source: TimmStream, transform: Transform, settings: _Settings):
         self.source = source
