@@ -11,7 +11,7 @@ demo: .venv/package  ## pre-train, fine-tune and analyse two small networks, wit
 	$(BIN)/python -m a2mim.experiments.demo
 
 test: check  ## lint, type check, tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/pytest -n 2
 
 check: .venv/tools  ## lint and type check alone
 	$(BIN)/ruff check .
