@@ -20,7 +20,7 @@ def figure():
 def test_all_four_files_are_written_and_floats_survive(tmp_path):
     paths = outputs.save(tmp_path / "new", "occlusion", TABLE, {"settings": {"seed": 3}}, figure(), duration=1.5)
     assert [path.name for path in paths.values()] == [f"occlusion.{end}" for end in ("csv", "json", "png", "pdf")]
-    pd.testing.assert_frame_equal(pd.read_csv(paths["csv"]), TABLE, check_exact=True)
+    pd.testing.assert_frame_equal(pd.read_csv(paths["csv"], float_precision="round_trip"), TABLE, check_exact=True)
     about = json.loads(paths["json"].read_text())
     assert about["settings"] == {"seed": 3}
     assert about["duration_seconds"] == 1.5
