@@ -67,7 +67,7 @@ def summary(output: str) -> str:
 
 @click.command(help=__doc__.split("\n\n")[0])
 @click.option("--output", default="demo", show_default=True, help="Folder for runs and results.")
-@click.option("--epochs", default=5, show_default=True, help="Pre-training epochs.")
+@click.option("--epochs", default=4, show_default=True, help="Pre-training epochs.")
 @click.option("--finetune-epochs", default=3, show_default=True, help="Fine-tuning epochs.")
 def main(output: str, epochs: int, finetune_epochs: int) -> None:
     started = time.perf_counter()
