@@ -166,6 +166,7 @@ def one_line(command, *arguments, code=2):
         (["--epochs", "1", "--warmup-epochs", "3"], "lower --warmup-epochs"),
         (["--resume", "/not/there"], "nothing to resume"),
         (["--model-args", "depth"], "'depth' is not of the form KEY=VALUE"),
+        (["--model-args", "depths=[1, 2"], "'[1, 2' in 'depths=[1, 2' is no value"),
     ],
 )
 def test_mistakes_in_pretraining(tmp_path, arguments, message):

@@ -75,7 +75,10 @@ def key_values(pairs: Iterable[str]) -> dict[str, Any]:
         key, equals, value = pair.partition("=")
         if not equals or not key:
             raise InputError(f"'{pair}' is not of the form KEY=VALUE")
-        values[key] = yaml.safe_load(value)
+        try:
+            values[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise InputError(f"'{value}' in '{pair}' is no value: write numbers, text, or lists like [1, 2]") from None
     return values
 
 
