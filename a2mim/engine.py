@@ -8,12 +8,14 @@ interrupted and resumed ends with the same weights as one that was not, bit for 
 from __future__ import annotations
 
 import math
+import platform
 import signal
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -74,6 +76,7 @@ class Trainer:
         self.task, self.loader, self.settings, self.run, self.on_epoch_end = task, loader, settings, run, on_epoch_end
         self.device = next(task.model.parameters()).device
         self.updates_per_epoch = max(1, math.ceil(len(loader) / settings.grad_accum_steps))
+        self.images_per_epoch = min(len(loader) * settings.batch_size, loader.n_images)
         self.scheduler = create_scheduler(task.optimizer, settings, self.updates_per_epoch)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.amp and settings.amp_dtype == "float16")
         self.epoch = self.batch = self.updates = 0  # where the run stands: batches of this epoch that are done
@@ -131,16 +134,16 @@ class Trainer:
             RunError: ten steps in a row without a finite loss, or unreadable images.
         """
         metrics: Metrics = {}
-        total = self.loader.n_images * self.settings.epochs
-        done = self.loader.n_images * self.epoch + self.batch * self.settings.batch_size
+        total = self.images_per_epoch * self.settings.epochs
+        done = self.images_per_epoch * self.epoch + self.batch * self.settings.batch_size
         bar = tqdm(total=total, initial=done, unit=" images", disable=None, dynamic_ncols=True, smoothing=0.1)
         with bar, self._signals(), seeds.preserved():
             while self.epoch < self.settings.epochs:
                 started, first = time.perf_counter(), self.batch
                 self._train_epoch(bar)
                 seconds = time.perf_counter() - started
-                images = (len(self.loader) - first) * self.settings.batch_size
-                metrics = self._end_epoch(min(images, self.loader.n_images), seconds, bar)
+                images = self.images_per_epoch - first * self.settings.batch_size
+                metrics = self._end_epoch(max(images, 0), seconds, bar)
         self.run.export(self.state())
         return metrics
 
@@ -171,33 +174,42 @@ class Trainer:
         batch = Batch(*(values.to(self.device, non_blocking=True) for values in batch))
         with torch.autocast(self.device.type, getattr(torch, self.settings.amp_dtype), enabled=self.settings.amp):
             loss, values = self.task.loss(batch, generator)
-        self.scaler.scale(loss / self.settings.grad_accum_steps).backward()
-        numbers = {"loss": loss.item(), **{key: value.item() for key, value in values.items()}}
-        if not update:
-            return numbers if math.isfinite(numbers["loss"]) else {}
-        return self._update(numbers)
+        self.scaler.scale(loss / self._batches_of_update()).backward()
+        values = {"loss": loss.detach(), **values}
+        if update:
+            self.scaler.unscale_(self.task.optimizer)
+            parameters = [parameter for parameter in self.task.model.parameters() if parameter.grad is not None]
+            values["grad_norm"] = nn.utils.clip_grad_norm_(parameters, self.settings.clip_grad or math.inf)
+        # one transfer, after all is queued: a GPU is waited for once in a step
+        numbers = dict(zip(values, torch.stack([value.float() for value in values.values()]).tolist(), strict=True))
+        finite = math.isfinite(numbers["loss"]) and math.isfinite(numbers.get("grad_norm", 0.0))
+        if update:
+            self._update(numbers, finite)
+        return numbers if finite else {}
 
-    def _update(self, numbers: Metrics) -> Metrics:
+    def _batches_of_update(self) -> int:
+        """Batches that share the update of the present one; fewer at the end of an epoch."""
+        first = self.batch - self.batch % self.settings.grad_accum_steps
+        return min(self.settings.grad_accum_steps, len(self.loader) - first)
+
+    def _update(self, numbers: Metrics, finite: bool) -> None:
         """Move the weights; where loss or gradient is no number count instead, and give up after ten in a row."""
-        self.scaler.unscale_(self.task.optimizer)
-        parameters = [parameter for parameter in self.task.model.parameters() if parameter.grad is not None]
-        norm = nn.utils.clip_grad_norm_(parameters, self.settings.clip_grad or math.inf).item()
         self.updates += 1
-        if math.isfinite(norm) and math.isfinite(numbers["loss"]):
+        if finite:
             self.skipped_in_row = 0
             self.scaler.step(self.task.optimizer)
             self.scaler.update()
-            return {**numbers, "grad_norm": norm}
+            return
         self.scaler.update()
         self.skipped += 1
         self.skipped_in_row += 1
-        self.run.log("skipped", epoch=self.epoch, update=self.updates, loss=str(numbers["loss"]), grad_norm=str(norm))
+        shown = {name: str(numbers[name]) for name in ("loss", "grad_norm")}  # JSON has no NaN
+        self.run.log("skipped", epoch=self.epoch, update=self.updates, **shown)
         if self.skipped_in_row >= MAX_SKIPPED:
             raise RunError(
                 f"{MAX_SKIPPED} updates in a row had no finite loss or gradient (epoch {self.epoch + 1}); what was "
                 f"saved in {self.run.path} is intact; a lower --lr, --clip-grad 1 or no --amp may help"
             )
-        return {}
 
     def _end_epoch(self, images: int, seconds: float, bar: tqdm) -> Metrics:
         """Evaluate, write the row, the checkpoints and the line on the screen."""
@@ -274,8 +286,12 @@ def train(
     resume: Path | None = None,
     on_epoch_end: Callable[[int, nn.Module, Run], None] = lambda *_: None,
     echo: Callable[[str], None] = print,
+    start: str = "from scratch",
 ) -> Run:
-    """Open the run (a new folder, or the one to resume), say what will happen, train; returns the run."""
+    """Open the run (a new folder, or the one to resume), say what will happen, train; returns the run.
+
+    ``start`` says for the log where the weights come from.
+    """
     run = Run(resume) if resume else Run.create(output, experiment)
     if resume:
         run.check_settings(settings.as_values())
@@ -283,6 +299,9 @@ def train(
     if resume:
         trainer.resume()
     run.write_settings(settings.as_values())
+    if not resume:
+        versions = {name: version(name) for name in ("a2mim", "torch", "timm")}
+        run.log("begin", start=start, python=platform.python_version(), **versions)
     parameters = sum(parameter.numel() for parameter in task.model.parameters() if parameter.requires_grad)
     echo(
         f"run {run.path}: {loader.n_images} images, {parameters / 1e6:.2f} million trained parameters, {trainer.device}"

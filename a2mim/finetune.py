@@ -114,7 +114,7 @@ def finetune(
     pixels: Any = found["input_size"][1:], settings.mean, settings.std
     augment = train_transform(*pixels, **settings.augmentation())
     plain = eval_transform(*pixels, crop_pct=settings.crop_pct, interpolation=settings.interpolation)
-    loading = settings.loading()
+    loading = {**settings.loading(), "pin_memory": device.type == "cuda"}
     train_loader = ImageLoader(source, augment, shuffle=True, drop_last=True, limit=settings.limit, **loading)
     val_loader = ImageLoader(validation, plain, **loading)
     description = {
@@ -138,6 +138,7 @@ def finetune(
         resume=resume,
         on_epoch_end=on_epoch_end,
         echo=echo,
+        start=start,
     )
 
 

@@ -41,7 +41,7 @@ def create_optimizer(
         groups = _groups(trained, _undecayed(model), settings.weight_decay, lr_scales or {})
     try:
         return timm.optim.create_optimizer_v2(
-            groups, opt=settings.opt, lr=lr, weight_decay=0.0, **_betas(settings), filter_bias_and_bn=False
+            groups, opt=settings.opt, lr=lr, weight_decay=0.0, filter_bias_and_bn=False, **_options(model, settings)
         )
     except (ValueError, AssertionError, RuntimeError, TypeError) as error:
         raise InputError(f"optimiser '{settings.opt}' cannot be made: {error}") from error
@@ -100,6 +100,12 @@ def _undecayed(model: nn.Module) -> set[str]:
     return names
 
 
-def _betas(settings: TrainSettings) -> dict[str, Any]:
-    adaptive = any(part in settings.opt.lower() for part in ("adam", "lamb", "lion", "adan", "nadam"))
-    return {"betas": tuple(settings.opt_betas)} if adaptive else {}
+def _options(model: nn.Module, settings: TrainSettings) -> dict[str, Any]:
+    """What only some optimisers take."""
+    options: dict[str, Any] = {}
+    name, device = settings.opt.lower(), next(model.parameters()).device.type
+    if any(part in name for part in ("adam", "lamb", "lion", "adan", "nadam")):
+        options["betas"] = tuple(settings.opt_betas)
+    if name in ("adam", "adamw") and device in ("cpu", "cuda"):
+        options["fused"] = True  # one pass over all weights; the plain update is a tenth of the step of a small network
+    return options

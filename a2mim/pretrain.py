@@ -102,7 +102,8 @@ def pretrain(
     optimizer = create_optimizer(model, settings, lr, lr_scales=_lr_scales(model, settings.mask_token_lr_scale))
     task = PretrainTask(model, criterion, optimizer, settings.mask_patch_size or 0, settings.mask_ratio)
     transform = train_transform(model.img_size, model.mean, model.std, **settings.augmentation())
-    loader = ImageLoader(source, transform, shuffle=True, drop_last=True, limit=settings.limit, **settings.loading())
+    loading = {**settings.loading(), "pin_memory": device.type == "cuda"}
+    loader = ImageLoader(source, transform, shuffle=True, drop_last=True, limit=settings.limit, **loading)
     rows, cols = task.grid
     echo(
         f"{model.arch}, mask token at {model.site.name} ({model.site.channels} channels, "

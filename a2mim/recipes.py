@@ -44,10 +44,10 @@ def read(path: Path) -> dict[str, Any]:
     return values
 
 
-def differences(recipe: dict[str, Any], resolved: dict[str, Any]) -> list[str]:
+def differences(recipe: dict[str, Any], resolved: dict[str, Any], where: str = "the recipe") -> list[str]:
     """One line for each setting of the recipe that the run has otherwise."""
     return [
-        f"{key}: {value} in the recipe, {resolved[key]} here"
+        f"{key}: {value} in {where}, {resolved[key]} here"
         for key, value in recipe.items()
         if key in resolved and resolved[key] != value
     ]

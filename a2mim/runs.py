@@ -57,7 +57,7 @@ class Run:
         """Raise InputError, with both values, where a resumed run is given other settings than it began with."""
         file = self.path / "args.yaml"
         begun = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        for key, value in values.items():
+        for key, value in yaml.safe_load(yaml.safe_dump(dict(values))).items():  # a tuple is a list in YAML
             if key in begun and key not in FREE_ON_RESUME and begun[key] != value:
                 raise InputError(f"{self.path} was begun with {key}={begun[key]}, and cannot go on with {key}={value}")
 

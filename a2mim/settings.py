@@ -85,17 +85,22 @@ class TrainSettings:
     def from_values(cls: type[S], *layers: Mapping[str, Any]) -> S:
         """Settings from layers of values (recipe, flags), the later over the earlier; each value checked and converted.
 
+        ``model_args`` are joined key by key, as long as the layers mean the same model.
+
         Raises:
             InputError: an unknown key (with the nearest known), or a value of the wrong type, choice or range.
         """
         known = {entry.name: entry for entry in dataclasses.fields(cls)}
         values: dict[str, Any] = {}
         for layer in layers:
+            if layer.get("model", values.get("model")) != values.get("model"):
+                values.pop("model_args", None)
             for key, value in layer.items():
                 if key not in known:
-                    near = difflib.get_close_matches(key, known, n=1)
+                    near = difflib.get_close_matches(str(key), known, n=1)
                     raise InputError(f"unknown setting '{key}'" + (f"; did you mean '{near[0]}'?" if near else ""))
-                values[key] = _checked(known[key], typing.get_type_hints(cls)[key], value)
+                checked = _checked(known[key], typing.get_type_hints(cls)[key], value)
+                values[key] = {**values.get(key, {}), **checked} if isinstance(checked, dict) else checked
         return cls(**values)
 
     def as_values(self) -> dict[str, Any]:
@@ -176,6 +181,11 @@ class FinetuneSettings(TrainSettings):
     crop_pct: float = option(0.875, "share of the side that the test crop keeps", between=SHARE)
 
 
+def how_many(entry: dataclasses.Field[Any]) -> int:
+    """Numbers in a setting that is a tuple; those without a default have one for each colour."""
+    return len(entry.default) if isinstance(entry.default, tuple) else 3
+
+
 def _checked(entry: dataclasses.Field[Any], hint: Any, value: Any) -> Any:
     """``value`` as the field's type, within its choices and range."""
     kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
@@ -184,6 +194,8 @@ def _checked(entry: dataclasses.Field[Any], hint: Any, value: Any) -> Any:
             return None
         raise InputError(f"{entry.name} needs a value")
     value = _converted(entry.name, kinds[0], value)
+    if isinstance(value, tuple) and len(value) != how_many(entry):
+        raise InputError(f"{entry.name} needs {how_many(entry)} numbers, not {len(value)}")
     choices, between = entry.metadata["choices"], entry.metadata["between"]
     if choices and value not in choices:
         raise InputError(f"{entry.name} '{value}' is unknown; known: {', '.join(choices)}")
@@ -207,5 +219,5 @@ def _converted(name: str, kind: Any, value: Any) -> Any:
         if kind is dict or typing.get_origin(kind) is dict:
             return dict(value)
         return tuple(float(number) for number in (value.split(",") if isinstance(value, str) else value))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{name} cannot be {value!r}: {error}") from error

@@ -311,7 +311,7 @@ def estimate(
     named = None if ids is None else iter(ids)
     found: list[list[Measured]] = []
     total = len(games) * len(orders) if isinstance(games, Sized) else None
-    with tqdm(desc=progress, total=total, unit="order", disable=progress is None) as bar:
+    with tqdm(desc=progress, total=total, unit="order", disable=None if progress else True) as bar:
         for position, game in enumerate(games):
             key = seed, _image_id(game, position, named)
             grid = grid or getattr(game, "grid", None)

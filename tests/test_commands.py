@@ -57,6 +57,9 @@ def test_training_leaves_pictures_and_names_the_next_command(runs):
     assert (runs / "p" / "curve.png").is_file()
     assert (runs / "p" / "reconstructions" / "epoch-0001.png").is_file()
     assert (runs / "f" / "curve.png").is_file()
+    assert (runs / "f" / "curve.pdf").is_file()
+    begin = json.loads((runs / "f" / "log.jsonl").read_text().splitlines()[0])
+    assert (begin["event"], begin["start"]) == ("begin", f"from {runs / 'p'}")
     output = call("pretrain", *NET, *FAST, "--output", runs, "--experiment", "p")
     assert f"next: a2mim-finetune {runs / 'p-2'}" in output
 
@@ -78,7 +81,20 @@ def test_a_run_goes_on(tmp_path):
     # and by its folder alone, with all settings as they were
     output = call("pretrain", "--resume", tmp_path / "r", "--epochs", 3, "--output", tmp_path)
     assert "resumed after 2 epochs" in output
-    assert "epochs: 2 in the recipe, 3 here" in output
+    assert f"epochs: 2 in {tmp_path / 'r' / 'args.yaml'}, 3 here" in output
+    # a recipe that says otherwise than the run began is heard, not passed over
+    recipe = tmp_path / "other.yaml"
+    recipe.write_text("batch_size: 8\n")
+    said = one_line("pretrain", "-c", recipe, "--resume", tmp_path / "r")
+    assert "begun with batch_size=16, and cannot go on with batch_size=8" in said
+
+
+def test_resume_auto_takes_no_run_that_is_called_otherwise(tmp_path):
+    quiet = [*NET, *FAST, "--output", tmp_path, "--picture-interval", 0]
+    call("pretrain", *quiet, "--experiment", "vit-long")
+    output = call("pretrain", *quiet, "--experiment", "vit", "--resume", "auto")
+    assert f"run {tmp_path / 'vit'}:" in output
+    assert "resumed" not in output
 
 
 def test_a_fine_tuning_goes_on_from_its_folder_alone(runs, tmp_path):

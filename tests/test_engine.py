@@ -140,6 +140,23 @@ def test_accumulated_batches_equal_one_large_batch(tmp_path):
     assert all(torch.allclose(ends[0][name], ends[1][name], atol=1e-6) for name in ends[0])
 
 
+def test_the_short_update_at_the_end_of_an_epoch_is_a_mean_too(tmp_path):
+    class Deterministic(Plain):
+        def loss(self, batch, generator):
+            self.model.eval()
+            return (self.model(batch.images) - batch.labels[:, None]).square().mean(), {}
+
+    ends = []
+    for steps in (1, 4):  # one batch in each epoch, alone or as the short rest of four
+        settings = PretrainSettings(
+            epochs=2, warmup_epochs=0, batch_size=64, grad_accum_steps=steps, limit=64, workers=0, opt="sgd"
+        )
+        subject = trainer(tmp_path / str(steps), settings, Deterministic(settings))
+        subject.fit()
+        ends.append(weights(subject))
+    assert same(*ends)
+
+
 def test_a_step_without_a_number_changes_nothing_and_is_counted(tmp_path):
     subject = trainer(tmp_path)
     subject.task.poison = (3, 4)
@@ -187,6 +204,7 @@ def test_a_resumed_run_must_be_the_same_run(tmp_path):
     run = Run(tmp_path)
     run.write_settings(SETTINGS.as_values())
     run.check_settings({**SETTINGS.as_values(), "epochs": 9, "workers": 3})
+    run.check_settings({**SETTINGS.as_values(), "scale": SETTINGS.scale})
     with pytest.raises(InputError, match="begun with batch_size=16, and cannot go on with batch_size=32"):
         run.check_settings({**SETTINGS.as_values(), "batch_size": 32})
 

@@ -24,6 +24,16 @@ def test_layers_go_over_each_other_and_yaml_text_becomes_numbers():
     assert (settings.lr_base, settings.epochs, settings.scale) == (3e-4, 7, (0.5, 1.0))
 
 
+def test_arguments_of_the_model_are_joined_unless_the_model_is_another():
+    recipe = {"model": "vit_tiny_patch16_224", "model_args": {"depth": 6, "patch_size": 4}}
+    assert PretrainSettings.from_values(recipe, {"model_args": {"depth": 8}}).model_args == {
+        "depth": 8,
+        "patch_size": 4,
+    }
+    assert PretrainSettings.from_values(recipe, {"model": "resnet18"}).model_args == {}
+    assert recipe["model_args"] == {"depth": 6, "patch_size": 4}
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -35,6 +45,10 @@ def test_layers_go_over_each_other_and_yaml_text_becomes_numbers():
         ({"fill": "grey"}, "fill 'grey' is unknown; known: image-mean"),
         ({"amp": "yes"}, "write true or false"),
         ({"batch_size": None}, "batch_size needs a value"),
+        ({"epochs": float("inf")}, "epochs cannot be inf"),
+        ({True: 2}, "unknown setting 'True'"),  # what YAML makes of the key "on"
+        ({"scale": [0.5]}, "scale needs 2 numbers, not 1"),
+        ({"mean": [0.5]}, "mean needs 3 numbers, not 1"),
     ],
 )
 def test_mistakes_get_one_clear_error(values, message):

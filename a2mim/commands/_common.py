@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable
@@ -15,7 +16,7 @@ import click
 import yaml
 
 from a2mim.errors import InputError, RunError
-from a2mim.settings import S
+from a2mim.settings import S, how_many
 
 SHORT = {"batch_size": ("-b",), "workers": ("-j",)}
 CONTEXT = {
@@ -90,22 +91,26 @@ def recipe_folders() -> list[Path]:
 
 
 def resolve(kind: type[S], config: str | None, begun: Path | None, values: dict[str, Any]) -> S:
-    """The settings of a run: flags over the recipe (or what a run to resume began with); says where they differ."""
+    """The settings of a run: flags over the recipe over what a run to resume began with; says where they differ."""
     from a2mim import recipes
 
-    recipe: dict[str, Any] = {}
+    layers = {}
     if begun is not None:
-        recipe = recipes.read(begun / "args.yaml")
-    elif config is not None:
-        recipe = recipes.read(recipes.find(config, recipe_folders()))
-    settings = kind.from_values(recipe, values)
-    for line in recipes.differences(recipe, settings.as_values()):
-        click.echo(line)
+        layers[f"{begun / 'args.yaml'}"] = recipes.read(begun / "args.yaml")
+    if config is not None:
+        layers["the recipe"] = recipes.read(recipes.find(config, recipe_folders()))
+    settings = kind.from_values(*layers.values(), values)
+    for where, recipe in layers.items():
+        for line in recipes.differences(recipe, settings.as_values(), where):
+            click.echo(line)
     return settings
 
 
 def resumed_run(resume: str | None, output: str, experiment: str) -> Path | None:
-    """The folder to go on with: ``auto`` is the newest run of that name that has a checkpoint, and None if none has."""
+    """The folder to go on with: ``auto`` is the newest run of that name that has a checkpoint, and None if none has.
+
+    Runs of a name are ``experiment``, ``experiment-2``, ``experiment-3``, ...
+    """
     from a2mim.checkpoint import LAST
 
     if resume is None:
@@ -115,7 +120,9 @@ def resumed_run(resume: str | None, output: str, experiment: str) -> Path | None
         if not (folder / LAST).is_file():
             raise InputError(f"nothing to resume: {folder} has no {LAST}")
         return folder
-    found = [path.parent for path in Path(output).glob(f"{experiment}*/{LAST}")]
+    named = Path(output, experiment)
+    numbered = re.compile(rf"{re.escape(named.name)}(-\d+)?")
+    found = [path.parent for path in named.parent.glob(f"*/{LAST}") if numbered.fullmatch(path.parent.name)]
     return max(found, key=lambda folder: (folder / LAST).stat().st_mtime, default=None)
 
 
@@ -140,7 +147,7 @@ def _option(entry: dataclasses.Field[Any], hint: Any) -> Callable[..., Any]:
     elif typing.get_origin(kind) is dict:
         keywords.update(multiple=True, metavar="KEY=VALUE")
     elif typing.get_origin(kind) is tuple:
-        keywords.update(type=float, nargs=len(default) if default else 3)
+        keywords.update(type=float, nargs=how_many(entry))
     elif entry.metadata["choices"]:
         keywords.update(type=click.Choice(entry.metadata["choices"]))
     else:

@@ -22,8 +22,10 @@ IMAGES = 6
 
 
 def learning_curve(run: Run) -> Path:
-    """Draw summary.csv as curve.png; returns its path."""
-    return outputs.save_figure(training.plot(pd.read_csv(run.path / "summary.csv")), run.path / "curve.png")
+    """Draw summary.csv as curve.png and curve.pdf; returns the path of the first."""
+    figure = training.plot(pd.read_csv(run.path / "summary.csv"))
+    outputs.save_figure(figure, run.path / "curve.pdf")
+    return outputs.save_figure(figure, run.path / "curve.png")
 
 
 def reconstructions(settings: PretrainSettings) -> Callable[[int, Any, Run], None]:

@@ -35,12 +35,11 @@ def main(
     Without --config, --dataset and --data-dir: on the embedded images (recipe fashion-finetune).
     """
     values = _common.given(flags)
-    if config is None and not values.keys() & {"dataset", "data_dir"}:
-        config = DEFAULT_RECIPE
+    default = None if values.keys() & {"dataset", "data_dir"} else DEFAULT_RECIPE
     kind = "linear" if values.get("linear") else "scratch" if values.get("from_scratch") else "finetune"
     experiment = experiment or f"{kind}-{_common.stem(checkpoint or values.get('model') or 'default')}"
     begun = _common.resumed_run(resume, output, experiment)
-    settings = _common.resolve(FinetuneSettings, config, begun, values)
+    settings = _common.resolve(FinetuneSettings, config or (None if begun else default), begun, values)
     from a2mim.commands import _pictures
     from a2mim.finetune import finetune
 

@@ -25,11 +25,10 @@ def main(config: str | None, output: str, experiment: str | None, resume: str | 
     Without --config, --model, --dataset and --data-dir: a small ViT on the embedded images (recipe fashion-vit).
     """
     values = _common.given(flags)
-    if config is None and not values.keys() & {"model", "dataset", "data_dir"}:
-        config = DEFAULT_RECIPE
-    experiment = experiment or f"pretrain-{_common.stem(config or values.get('model') or 'default')}"
+    default = None if values.keys() & {"model", "dataset", "data_dir"} else DEFAULT_RECIPE
+    experiment = experiment or f"pretrain-{_common.stem(config or default or values.get('model') or 'default')}"
     begun = _common.resumed_run(resume, output, experiment)
-    settings = _common.resolve(PretrainSettings, config, begun, values)
+    settings = _common.resolve(PretrainSettings, config or (None if begun else default), begun, values)
     from a2mim.commands import _pictures
     from a2mim.pretrain import pretrain
 
