@@ -1,5 +1,6 @@
 import json
 import math
+import sys
 import weakref
 from itertools import combinations
 
@@ -396,7 +397,10 @@ def test_curve_of_a_network_does_not_depend_on_the_batch_size(batch_size):
     np.testing.assert_allclose(curve(batch_size), curve(16), rtol=1e-4)
 
 
-def test_progress_is_shown_on_request(capsys):
+def test_progress_is_shown_on_request_to_a_terminal(capsys, monkeypatch):
+    estimate([random_game(9, 0)], 9, grid=(3, 3), ratios=(0, 1), progress="my net")
+    assert capsys.readouterr().err == ""  # a log file gets no bar
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     estimate([random_game(9, 0)], 9, grid=(3, 3), ratios=(0, 1), progress="my net")
     assert "my net: 100%" in capsys.readouterr().err
     estimate([random_game(9, 0)], 9, grid=(3, 3), ratios=(0, 1))
