@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -183,6 +184,7 @@ class _Numbered:
             persistent_workers=settings.workers > 0,
             pin_memory=settings.pin_memory,
             collate_fn=_unchanged,
+            worker_init_fn=_ignore_ctrl_c,
             generator=torch.Generator(),  # otherwise every epoch would draw a number from the global one
         )
 
@@ -261,6 +263,7 @@ class _Stream:
             num_workers=self.settings.workers,
             pin_memory=self.settings.pin_memory,
             collate_fn=_unchanged,
+            worker_init_fn=_ignore_ctrl_c,
             generator=seeds.generator(self.settings.seed, "stream", epoch),  # timm's readers shuffle by it
         )
         items = itertools.islice(loader, skip, None)
@@ -313,6 +316,11 @@ def _stack(samples: list[tuple[torch.Tensor, int, int]], transform: Transform) -
     if isinstance(transform, ImageTransform):
         pixels = transform.normalise(pixels)
     return Batch(pixels, torch.tensor(labels), torch.tensor(indices))
+
+
+def _ignore_ctrl_c(_: int) -> None:
+    """Ctrl-C reaches every process of a terminal; the one that trains decides when to end, with its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _unchanged(item: Any) -> Any:
