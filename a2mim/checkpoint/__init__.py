@@ -1,0 +1,29 @@
+"""Checkpoints: what a run writes, and the one loader through which every analysis reads a network."""
+
+from a2mim.checkpoint.loader import LoadReport, load_encoder, load_masked_model
+from a2mim.checkpoint.storage import (
+    BACKBONE,
+    BEST,
+    LAST,
+    SHIPPED,
+    export_safetensors,
+    read_checkpoint,
+    resolve,
+    save_checkpoint,
+    shipped,
+)
+
+__all__ = [
+    "BACKBONE",
+    "BEST",
+    "LAST",
+    "SHIPPED",
+    "LoadReport",
+    "export_safetensors",
+    "load_encoder",
+    "load_masked_model",
+    "read_checkpoint",
+    "resolve",
+    "save_checkpoint",
+    "shipped",
+]
