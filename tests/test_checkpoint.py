@@ -110,13 +110,24 @@ def test_classifier_is_kept_replaced_or_left_out_as_asked(tmp_path, classifier):
     assert torch.equal(model.forward_features(IMAGES), classifier.forward_features(IMAGES))
 
 
-def test_plain_timm_weights_need_an_architecture(tmp_path, classifier):
+def test_plain_timm_weights_name_their_own_architecture(tmp_path, classifier):
     torch.save(classifier.state_dict(), tmp_path / "w.pth")
-    with pytest.raises(InputError, match="does not name its architecture; give the timm name with --model"):
+    for given in [(), ("resnet14t", ARGS)]:
+        model, report = a2mim.load_encoder(tmp_path / "w.pth", *given)
+        assert torch.equal(model(IMAGES), classifier(IMAGES))
+        assert (report.format, report.num_classes) == ("plain weights", 5)
+
+
+def test_a_family_that_is_not_told_from_shapes_needs_a_name(tmp_path):
+    network = timm.create_model("mobilenetv3_small_050", num_classes=4).eval()
+    torch.save(
+        {"state_dict": {f"net.{name}": value for name, value in network.state_dict().items()}}, tmp_path / "w.pth"
+    )
+    with pytest.raises(InputError, match="no network that is known here.*give the timm name with --model"):
         a2mim.load_encoder(tmp_path / "w.pth")
-    model, report = a2mim.load_encoder(tmp_path / "w.pth", "resnet14t", ARGS)
-    assert torch.equal(model(IMAGES), classifier(IMAGES))
-    assert (report.format, report.num_classes) == ("timm", 5)
+    model, report = a2mim.load_encoder(tmp_path / "w.pth", "mobilenetv3_small_050")
+    assert torch.equal(model(IMAGES), network(IMAGES))
+    assert (report.coverage, report.num_classes, report.which) == (1.0, 4, "net")
 
 
 def test_the_reference_network_loads(reference):
@@ -133,14 +144,34 @@ def test_a_contradicted_architecture_is_an_error_that_shows_both(tmp_path, pretr
 
 
 def test_gaps_are_refused_by_name_and_allowed_when_asked(tmp_path, classifier):
-    state = {name: value for name, value in classifier.state_dict().items() if not name.startswith("layer4")}
+    state = {name: value for name, value in classifier.state_dict().items() if not name.startswith("layer4.0.bn2")}
     torch.save({**state, "stranger": torch.zeros(1)}, tmp_path / "gap.pth")
-    with pytest.raises(InputError, match=r"covers \d+\.\d% of resnet14t.*missing layer4.*without a place stranger"):
+    with pytest.raises(
+        InputError, match=r"covers 99\.\d% of resnet14t.*missing layer4.0.bn2.*without a place stranger"
+    ):
         a2mim.load_encoder(tmp_path / "gap.pth", "resnet14t", ARGS)
-    _, report = a2mim.load_encoder(tmp_path / "gap.pth", "resnet14t", ARGS, min_coverage=0.1)
-    assert 0.1 < report.coverage < 0.9
+    _, report = a2mim.load_encoder(tmp_path / "gap.pth", "resnet14t", ARGS, min_coverage=0.9)
+    assert 0.9 < report.coverage < 1
     assert report.unexpected == ("stranger",)
+    assert all(name.startswith("layer4.0.bn2") for name in report.missing)
+
+
+def test_a_part_of_a_network_is_loaded_only_when_asked(tmp_path, classifier):
+    state = {name: value for name, value in classifier.state_dict().items() if not name.startswith(("layer4", "fc"))}
+    torch.save(state, tmp_path / "part.pth")
+    with pytest.raises(InputError, match=r"channels=\[8, 16, 24\], not .*channels=\[8, 16, 24, 32\]"):
+        a2mim.load_encoder(tmp_path / "part.pth", "resnet14t", ARGS)
+    model, report = a2mim.load_encoder(tmp_path / "part.pth", "resnet14t", ARGS, min_coverage=0.1)
+    assert 0.1 < report.coverage < 0.9
     assert all(name.startswith("layer4") for name in report.missing)
+    assert torch.equal(model.layer3[0].conv1.weight, state["layer3.0.conv1.weight"])
+    assert model.layer4[0].conv1.weight.std() > 0  # random, not whatever was in memory
+
+
+def test_one_tensor_too_many_would_be_another_network(tmp_path, classifier):
+    torch.save({**classifier.state_dict(), "layer1.0.se.weight": torch.zeros(1)}, tmp_path / "more.pth")
+    with pytest.raises(InputError, match=r"1 tensors that resnet50 has no place for: layer1.0.se.weight"):
+        a2mim.load_encoder(tmp_path / "more.pth")
 
 
 def test_lost_running_statistics_are_no_small_matter(tmp_path, classifier):
@@ -152,13 +183,13 @@ def test_lost_running_statistics_are_no_small_matter(tmp_path, classifier):
 
 def test_another_shape_shows_both(tmp_path, classifier):
     torch.save({**classifier.state_dict(), "conv1.0.weight": torch.zeros(5, 3, 3, 3)}, tmp_path / "s.pth")
-    with pytest.raises(InputError, match=r"'conv1.0.weight' has shape \(5, 3, 3, 3\), resnet14t has \(3, 3, 3, 3\)"):
+    with pytest.raises(InputError, match=r"has shape \(5, 3, 3, 3\) in the file and \(3, 3, 3, 3\) in the model"):
         a2mim.load_encoder(tmp_path / "s.pth", "resnet14t", ARGS)
 
 
 def test_a_checkpoint_without_a_head_is_refused_with_the_reason(tmp_path, classifier):
     checkpoint.save_checkpoint(tmp_path / "f.pth.tar", finetuned(classifier))
-    with pytest.raises(InputError, match=r"has no reconstruction head \(it holds: finetune\)"):
+    with pytest.raises(InputError, match=r"has no reconstruction head of a2mim \(it holds: finetune\)"):
         a2mim.load_masked_model(tmp_path / "f.pth.tar")
 
 
@@ -224,6 +255,8 @@ def test_the_report_prints_what_was_found(tmp_path, pretrained):
         "resnet14t(channels=[8, 16, 24, 32]",
         "3x32x32",
         "100.0%",
-        "3 (mask_token",
+        "mask token: 1 (mask_token)",
+        "reconstruction head: 2 (head.project.weight, head.project.bias)",
+        "layer4        ",
     ):
         assert part in text

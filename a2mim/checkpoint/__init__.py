@@ -1,6 +1,7 @@
 """Checkpoints: what a run writes, and the one loader through which every analysis reads a network."""
 
-from a2mim.checkpoint.loader import LoadReport, load_encoder, load_masked_model
+from a2mim.checkpoint.loader import load_encoder, load_masked_model
+from a2mim.checkpoint.report import LoadReport
 from a2mim.checkpoint.storage import (
     BACKBONE,
     BEST,

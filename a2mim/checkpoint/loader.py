@@ -1,106 +1,32 @@
-"""Checkpoints: what a run writes, and the one loader through which every analysis reads a network.
+"""The one loader through which every analysis reads a network.
 
 Nothing is loaded in silence: ``load_encoder`` returns the model together with a ``LoadReport`` that says what was
-matched, missing, unexpected and dropped, and refuses a file that does not cover the encoder. Files are read with
-``weights_only=True`` (or as safetensors), so that bytes from strangers run no code.
+matched, missing, unexpected, reshaped and dropped, and refuses a file that does not cover the encoder. The way of a
+file: ``storage`` reads it, ``formats`` finds the encoder in it, ``dialects`` gives its layers timm's names,
+``architectures`` tells which model they are, ``fitting`` puts them in.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import nn
 
+from a2mim.checkpoint import architectures, fitting
+from a2mim.checkpoint.contents import Contents, Place
+from a2mim.checkpoint.dialects import Translation, to_timm
+from a2mim.checkpoint.formats import CLASSIFIER, IMAGENET, Found, find, look_up
+from a2mim.checkpoint.refusals import refuse_strangers
+from a2mim.checkpoint.report import LoadReport, some
 from a2mim.checkpoint.storage import BACKBONE, BEST, LAST, State, read_checkpoint, resolve
 from a2mim.encoders import build_encoder, default_img_size
 from a2mim.errors import InputError
 from a2mim.model import MaskedImageModel, create_model
 
-
-@dataclass(frozen=True)
-class LoadReport:
-    """What the loader found in a file, and what became of it; ``str()`` is what ``a2mim-checkpoint inspect`` prints.
-
-    ``coverage`` is the share, 0 to 1, of the encoder's parameters (classifier left out) that got a value from the file.
-    The lists hold names of tensors: ``missing`` in the model but not in the file, ``unexpected`` in it but with no
-    place, ``reshaped`` fitted to another shape, ``dropped`` left out on purpose (decoder, other classifier).
-    """
-
-    path: str
-    format: str
-    kind: str
-    arch: str
-    model_args: dict[str, Any]
-    num_classes: int
-    input_size: tuple[int, int, int]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    has_classifier: bool
-    has_head: bool
-    parameters: int
-    coverage: float
-    matched: tuple[str, ...]
-    missing: tuple[str, ...] = ()
-    unexpected: tuple[str, ...] = ()
-    reshaped: tuple[str, ...] = ()
-    dropped: tuple[str, ...] = ()
-    classes: tuple[str, ...] = ()
-    epoch: int | None = None
-    args: dict[str, Any] = field(default_factory=dict)  # settings of the run that wrote the file, where it says them
-
-    def __str__(self) -> str:
-        size = "x".join(map(str, self.input_size))
-        args = ", ".join(f"{key}={value}" for key, value in self.model_args.items())
-        rows = [
-            ("file", self.path),
-            ("format", f"{self.format}, {self.kind}" + ("" if self.epoch is None else f", epoch {self.epoch}")),
-            ("architecture", f"{self.arch}({args}), {self.parameters / 1e6:.2f} million parameters"),
-            ("input", f"{size}, mean {_numbers(self.mean)}, std {_numbers(self.std)}"),
-            ("classifier", f"{self.num_classes} classes" if self.has_classifier else "none"),
-            ("reconstruction head", "yes" if self.has_head else "none"),
-            ("coverage", f"{self.coverage:.1%} of the encoder's parameters, {len(self.matched)} tensors matched"),
-        ]
-        for label in ("missing", "unexpected", "reshaped", "dropped"):
-            names = getattr(self, label)
-            rows.append((label, f"{len(names)} ({_some(names)})" if names else "0"))
-        return "\n".join(f"{label + ':':<21}{text}" for label, text in rows)
-
-
-@dataclass
-class _Contents:
-    """A file's weights, by the encoder's own names, and what the file says about them."""
-
-    format: str
-    encoder: State
-    meta: Mapping[str, Any] = field(default_factory=dict)
-    extra: State = field(default_factory=dict)  # reconstruction head, mask token
-    file: Path = Path()
-
-    @property
-    def kind(self) -> str:
-        return str(self.meta.get("kind") or "weights")
-
-    def architecture(self, arch: str | None, model_args: Mapping[str, Any] | None) -> tuple[str, dict[str, Any]]:
-        """The architecture that the file and the caller agree on."""
-        said = self.meta.get("arch")
-        if arch and said and arch != said:
-            raise InputError(f"{self.file} holds a {said}, not the {arch} that was asked for")
-        if not (arch or said):
-            raise InputError(f"{self.file} does not name its architecture; give the timm name with --model (arch=...)")
-        said_args = dict(self.meta.get("model_args") or {})
-        said_args.pop("num_classes", None)
-        for key, value in (model_args or {}).items():
-            if key in said_args and said_args[key] != value:
-                raise InputError(f"{self.file} was built with {key}={said_args[key]}, not {key}={value}")
-        return str(arch or said), {**said_args, **(model_args or {})}
-
-
-# --- loading ----------------------------------------------------------------------------------------------------------
+_RECONSTRUCTS = ("reconstruction head", "decoder")  # parts that turn features back into an image
 
 
 def load_encoder(
@@ -109,19 +35,26 @@ def load_encoder(
     model_args: Mapping[str, Any] | None = None,
     *,
     num_classes: int | None = None,
+    which: str | None = None,
     trust: bool = False,
     min_coverage: float = 1.0,
 ) -> tuple[nn.Module, LoadReport]:
     """The timm model in a checkpoint, in eval mode, and the report on how it was loaded.
 
+    The weights of a file in float32 are not copied: they stay mapped to the file until they are changed, so that a file
+    in use is to be replaced by renaming another over it (as every command here does), not to be written into.
+
     Args:
-        path: checkpoint file, run folder, or the name of a shipped checkpoint.
-        arch: timm architecture; needed when the file does not name it, an error when it names another.
-        model_args: keywords for the architecture, likewise.
+        path: checkpoint file, folder (a run, Hugging Face, timm), or the name of a shipped checkpoint.
+        arch: timm architecture. Default: what the file says, else what names and shapes tell.
+        model_args: keywords for the architecture; ``img_size`` other than the file's resamples its position embedding.
         num_classes: outputs of the classifier. Default: the file's own classifier, or none. Another number than the
             file's gives a new random classifier, and the report lists the file's as dropped.
+        which: the encoder to take from a file with several (teacher and student, model and EMA). Default: the one that
+            the authors evaluate.
         trust: unpickle arbitrary objects (runs code from the file).
-        min_coverage: refuse a file that covers less than this share of the encoder's parameters.
+        min_coverage: refuse a file that covers less than this share of the encoder's parameters. At 1, a tensor that
+            has no place in the encoder is refused too.
 
     Returns:
         ``(model, report)``.
@@ -129,25 +62,13 @@ def load_encoder(
     Raises:
         InputError: an unreadable file, an unknown or contradicted architecture, other shapes, too little coverage.
     """
-    contents = _read_contents(resolve(path), trust)
-    arch, args = contents.architecture(arch, model_args)
-    model, args = build_encoder(arch, args)
-    classifier = _classifier_names(model)
-    in_file = {name: value for name, value in contents.encoder.items() if name.startswith(classifier)}
-    classes_in_file = next((value.shape[0] for name, value in in_file.items() if name.endswith("weight")), 0)
-    classes = classes_in_file if num_classes is None else num_classes
-    if classes:
-        model, _ = build_encoder(arch, args, num_classes=classes)
-    dropped = tuple(contents.extra) + (tuple(in_file) if classes != classes_in_file else ())
-    state = {name: value for name, value in contents.encoder.items() if name not in dropped}
-    report = _fill(model, state, contents, arch=arch, model_args=args, num_classes=classes, dropped=dropped)
+    contents = _read(path, trust)
+    found = find(contents, which, landmarks=_landmarks(arch or contents.meta.get("arch"), model_args))
+    plan = _plan(contents, found, arch, model_args, partial=min_coverage < 1)
+    model, report = _build(contents, found, plan, num_classes)
     gaps = [name for name in report.missing if not name.endswith("num_batches_tracked")]  # a counter that no one reads
-    if report.coverage < min_coverage or (gaps and min_coverage == 1):
-        stray = f"; without a place {_some(report.unexpected)}" if report.unexpected else ""
-        raise InputError(
-            f"{contents.file} covers {report.coverage:.1%} of {arch}, {min_coverage:.0%} is asked for; "
-            f"missing {_some(tuple(gaps))}{stray} (is it the right architecture?)"
-        )
+    if report.coverage < min_coverage or (min_coverage == 1 and (gaps or report.unexpected)):
+        raise InputError(_refusal(report, gaps, min_coverage))
     return model.eval(), report
 
 
@@ -155,122 +76,236 @@ def load_masked_model(path: str | os.PathLike[str], *, trust: bool = False) -> t
     """The whole pre-training model (encoder, mask token, reconstruction head) of one of our checkpoints, in eval mode.
 
     Raises:
-        InputError: a file without a reconstruction head, or what ``load_encoder`` raises.
+        InputError: a file without our reconstruction head, or what ``load_encoder`` raises.
     """
-    contents = _read_contents(resolve(path, prefer=(LAST, BEST, BACKBONE)), trust)
-    if not contents.extra:
+    contents = _read(path, trust, prefer=(LAST, BEST, BACKBONE))
+    found = find(contents)
+    if "mim_args" not in contents.meta:
+        kind = contents.meta.get("kind") or found.format.kind
         raise InputError(
-            f"{contents.file} has no reconstruction head (it holds: {contents.kind}); "
+            f"{contents.file} has no reconstruction head of a2mim (it holds: {kind}); "
             "give a checkpoint that a2mim-pretrain wrote"
         )
-    arch, args = contents.architecture(None, None)
-    model = create_model(arch, model_args=args, **contents.meta["mim_args"])
-    state = {f"encoder.{name}": value for name, value in contents.encoder.items()} | contents.extra
-    report = _fill(model, state, contents, arch=arch, model_args=model.model_args)
-    if report.missing or report.unexpected:
-        odd = _some(report.missing + report.unexpected)
-        raise InputError(f"{contents.file} does not fit its own settings; missing or without a place: {odd}")
+    plan = _plan(contents, found, None, None)
+    model = create_model(plan.arch, model_args=plan.model_args, **contents.meta["mim_args"])
+    state = contents.at(Place(contents.main or ""))
+    fitted, _ = fitting.fit(model, state)
+    odd = (model.state_dict().keys() - fitted.keys()) | (state.keys() - fitted.keys())
+    if odd:
+        raise InputError(
+            f"{contents.file} does not fit its own settings; missing or without a place: {some(sorted(odd))}"
+        )
+    fitting.assign(model, fitted)
+    _, report = _build(contents, found, plan, None)
     model.eval()
     return model, report
 
 
-def _fill(
-    model: nn.Module, state: State, contents: _Contents, *, num_classes: int = 0, dropped: tuple[str, ...] = (), **known
-) -> LoadReport:
-    """Copy ``state`` into ``model`` and report; every tensor is accounted for by name."""
-    own = model.state_dict()
-    matched = [name for name in state if name in own]
-    for name in matched:
-        if state[name].shape != own[name].shape:
+@dataclass
+class _Plan:
+    """Which architecture is to be built, and the tensors for it by timm's names."""
+
+    arch: str
+    model_args: dict[str, Any]
+    translation: Translation
+    names: str
+    hints: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+    assumed: bool = False  # nobody named the architecture: it was told from the shapes
+
+
+def _read(path: str | os.PathLike[str], trust: bool, prefer: tuple[str, ...] = (BEST, LAST, BACKBONE)) -> Contents:
+    file = resolve(path, prefer)
+    contents = Contents.of(read_checkpoint(file, trust=trust), file)
+    refuse_strangers(contents)
+    return contents
+
+
+def _landmarks(arch: Any, model_args: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Names that a network of this architecture has, to find it by."""
+    if not isinstance(arch, str):
+        return ()
+    with fitting.without_weights():
+        return tuple(name for name, _ in build_encoder(arch, model_args)[0].named_parameters())[:8]
+
+
+def _plan(
+    contents: Contents, found: Found, arch: str | None, model_args: Mapping[str, Any] | None, *, partial: bool = False
+) -> _Plan:
+    said = contents.meta.get("arch")
+    if arch and isinstance(said, str) and arch != said:
+        raise InputError(f"{contents.file} holds a {said}, not the {arch} that was asked for")
+    dialect = found.dialect
+    translation = to_timm(dialect, found.state) if dialect else Translation(dict(found.state))
+    hints = {**(dialect.hints if dialect else {}), **found.format.hints(contents.meta)}
+    names = dialect.name if dialect else "timm"
+    if "model_args" in contents.meta:  # our own files say all
+        own = {key: value for key, value in dict(contents.meta["model_args"]).items() if key != "num_classes"}
+        for key, value in (model_args or {}).items():
+            if key in own and own[key] != value:
+                raise InputError(f"{contents.file} was built with {key}={own[key]}, not {key}={value}")
+        return _Plan(str(said), {**own, **(model_args or {})}, translation, names, hints)
+    chosen = arch or (said if isinstance(said, str) else hints.get("arch"))
+    if dialect is None:
+        if chosen is None:
             raise InputError(
-                f"{contents.file}: '{name}' has shape {tuple(state[name].shape)}, "
-                f"{known['arch']} has {tuple(own[name].shape)}"
+                f"{contents.file} does not name its architecture; give the timm name with --model (arch=...)"
             )
-    model.load_state_dict({**own, **{name: state[name] for name in matched}}, strict=True)
-    encoder: Any = getattr(model, "encoder", model)
-    classifier = _classifier_names(encoder)
-    sizes = {name: value.numel() for name, value in model.named_parameters() if not name.startswith(classifier)}
-    meta = contents.meta
+        return _Plan(chosen, dict(model_args or {}), translation, names, hints)
+    try:
+        inferred = architectures.infer(
+            dialect.family,
+            translation.state,
+            hints,
+            arch=chosen,
+            model_args=model_args,
+            sizes="file" if arch is None else "given" if partial else "agree",
+        )
+    except InputError as error:
+        raise InputError(f"{contents.file}: {error}") from error
+    return _Plan(inferred.arch, inferred.model_args, translation, names, hints, inferred.notes, assumed=chosen is None)
+
+
+def _build(contents: Contents, found: Found, plan: _Plan, num_classes: int | None) -> tuple[nn.Module, LoadReport]:
+    """The model with the file's weights in it, and the report; every tensor of the file is accounted for by name."""
+    with fitting.without_weights():
+        model, args = build_encoder(plan.arch, plan.model_args)
+    heads = _classifiers(model)
+    state, origin = _named_classifier(plan.translation, found, heads)
+    in_file = {name: value for name, value in state.items() if name.startswith(heads)}
+    classes_in_file = next((value.shape[0] for name, value in in_file.items() if name.endswith("weight")), 0)
+    classes = classes_in_file if num_classes is None else num_classes
+    parts = dict(found.dropped)
+    if classes != classes_in_file and in_file:
+        parts["classifier"] = tuple(origin.get(name, name) for name in in_file)
+        state = {name: value for name, value in state.items() if name not in in_file}
+    if classes:
+        with fitting.without_weights():
+            model, _ = build_encoder(plan.arch, args, num_classes=classes)
+    own = model.state_dict()
+    try:
+        fitted, reshaped = fitting.fit(model, state)
+    except InputError as error:
+        raise InputError(f"{contents.file} as {plan.arch}: {error}") from error
+    missing = [name for name in own if name not in fitted]
+    if any(own[name].is_meta for name in missing):  # what the file lacks needs random weights after all
+        model, _ = build_encoder(plan.arch, args, num_classes=classes)
+    fitting.assign(model, fitted)
+    for why in set(plan.translation.ignored.values()):
+        parts[why] = tuple(found.origin[name] for name, reason in plan.translation.ignored.items() if reason == why)
+    report = _report(
+        contents,
+        found,
+        plan,
+        model,
+        model_args=args,
+        num_classes=classes,
+        parts=parts,
+        matched=tuple(fitted),
+        reshaped=reshaped,
+        missing=tuple(name for name in missing if not name.startswith(heads)),
+        unexpected=tuple(origin.get(name, name) for name in state if name not in own) + found.strays,
+    )
+    timm_model: Any = model
+    timm_model.default_cfg = timm_model.pretrained_cfg = {  # what timm's transforms look at
+        **timm_model.default_cfg,
+        "mean": report.mean,
+        "std": report.std,
+        "input_size": report.input_size,
+        "num_classes": classes,
+    }
+    return model, report
+
+
+def _report(contents: Contents, found: Found, plan: _Plan, model: Any, **known: Any) -> LoadReport:
+    meta, hints, notes = contents.meta, plan.hints, list(plan.notes)
+    eps = hints.get("eps")
+    if eps is not None and _set_eps(model, eps):
+        notes.append(f"LayerNorm with eps {eps:g}, as the file says")
+    heads = _classifiers(model)
+    sizes = {name: value.numel() for name, value in model.named_parameters() if not name.startswith(heads)}
+    matched = set(known["matched"])
+    mean, std = (meta.get(key) or hints.get(key) for key in ("mean", "std"))
+    if not mean or not std:
+        mean, std = found.format.normalisation or (model.default_cfg["mean"], model.default_cfg["std"])
+        if plan.assumed and found.format.normalisation is None:
+            mean, std = IMAGENET
+            notes.append("mean and std of ImageNet: the file does not say how its images were normalised")
     return LoadReport(
         path=str(contents.file),
-        format=contents.format,
-        kind=contents.kind,
-        num_classes=num_classes,
-        input_size=tuple(meta.get("input_size") or (3, *default_img_size(encoder))),
-        mean=tuple(meta.get("mean") or encoder.default_cfg["mean"]),
-        std=tuple(meta.get("std") or encoder.default_cfg["std"]),
-        has_classifier=any(name.startswith(classifier) for name in matched),
-        has_head=bool(contents.extra),
+        format=found.format.name,
+        kind=str(meta.get("kind") or found.format.kind),
+        arch=plan.arch,
+        names=plan.names,
+        which=found.which,
+        choices=found.choices,
+        input_size=tuple(meta.get("input_size") or (_channels(model), *default_img_size(model))),
+        mean=tuple(mean),
+        std=tuple(std),
+        has_classifier=any(name.startswith(heads) for name in matched),
+        has_head=any(part in _RECONSTRUCTS for part in known["parts"]),
         parameters=sum(sizes.values()),
-        coverage=sum(size for name, size in sizes.items() if name in state) / max(1, sum(sizes.values())),
-        matched=tuple(matched),
-        missing=tuple(name for name in own if name not in state and not name.startswith(classifier)),
-        unexpected=tuple(name for name in state if name not in own),
-        dropped=dropped,
-        classes=tuple(meta.get("classes") or ()),
-        epoch=meta.get("epoch"),
-        args=dict(meta.get("args") or {}),
+        coverage=sum(size for name, size in sizes.items() if name in matched) / max(1, sum(sizes.values())),
+        classes=tuple(meta.get("classes") or hints.get("classes") or ()),
+        epoch=_epoch(meta),
+        args=meta["args"] if isinstance(meta.get("args"), dict) else {},
+        notes=tuple(notes),
         **known,
     )
 
 
-# --- formats: how a file is recognised and where its weights lie; the first that fits is taken ------------------------
+def _refusal(report: LoadReport, gaps: list[str], min_coverage: float) -> str:
+    """One line: what does not fit, by name, and the likeliest cause."""
+    if report.coverage < min_coverage or gaps:
+        stray = f"; without a place {some(report.unexpected)}" if report.unexpected else ""
+        if report.unexpected:
+            cause = "is it the right architecture, or another encoder of the file (--which)?"
+        else:
+            cause = "is the file whole?"
+        return (
+            f"{report.path} covers {report.coverage:.1%} of {report.arch}, {min_coverage:.0%} is asked for; "
+            f"missing {some(gaps)}{stray} ({cause})"
+        )
+    return (
+        f"{report.path} holds {len(report.unexpected)} tensors that {report.arch} has no place for: "
+        f"{some(report.unexpected)}; without them it would be another network"
+    )
 
 
-def _own_pretraining(checkpoint: Mapping[str, Any]) -> _Contents | None:
-    if checkpoint.get("kind") != "pretrain":
-        return None
-    state = checkpoint["state_dict"]
-    extra = {name: value for name, value in state.items() if not name.startswith("encoder.")}
-    return _Contents("a2mim", _under(state, "encoder."), checkpoint, extra)
+def _named_classifier(translation: Translation, found: Found, heads: tuple[str, ...]) -> tuple[State, dict[str, str]]:
+    """Tensors by timm's names with the classifier under its own, and the names in the file that each came from."""
+    home = {
+        name: name.replace(f"{CLASSIFIER}.", heads[0], 1) if name.startswith(CLASSIFIER) else name
+        for name in translation.state
+    }
+    state = {home[name]: value for name, value in translation.state.items()}
+    origin = {
+        home.get(name, name): " + ".join(found.origin.get(short, short) for short in names)
+        for name, names in translation.origin.items()
+    }
+    return state, origin
 
 
-def _own_finetuning(checkpoint: Mapping[str, Any]) -> _Contents | None:
-    if checkpoint.get("kind") not in ("finetune", "encoder"):
-        return None
-    return _Contents("a2mim", checkpoint["state_dict"], checkpoint)
-
-
-def _plain_timm(checkpoint: Mapping[str, Any]) -> _Contents | None:
-    state = checkpoint.get("state_dict", checkpoint)
-    if not isinstance(state, Mapping) or not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        return None
-    return _Contents("timm", dict(state), {} if state is checkpoint else checkpoint)
-
-
-FORMATS: tuple[Callable[[Mapping[str, Any]], _Contents | None], ...] = (_own_pretraining, _own_finetuning, _plain_timm)
-
-
-def _read_contents(file: Path, trust: bool) -> _Contents:
-    checkpoint = read_checkpoint(file, trust=trust)
-    for recognise in FORMATS:
-        contents = recognise(checkpoint)
-        if contents is not None:
-            contents.file = file
-            return contents
-    raise InputError(f"{file} holds no weights that are known here; its keys: {_some(tuple(map(str, checkpoint)))}")
-
-
-# --- small things -----------------------------------------------------------------------------------------------------
-
-
-def _classifier_names(model: Any) -> tuple[str, ...]:
+def _classifiers(model: Any) -> tuple[str, ...]:
     """Prefixes of the classifier's parameters in a timm model."""
-    names = model.default_cfg.get("classifier") or "\0"
+    names = getattr(model, "encoder", model).default_cfg.get("classifier") or "\0"
     return tuple(f"{name}." for name in ((names,) if isinstance(names, str) else names))
 
 
-def _under(state: Mapping[str, torch.Tensor], prefix: str) -> State:
-    return {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
+def _set_eps(model: nn.Module, eps: float) -> bool:
+    """Give every LayerNorm this eps; whether one had another."""
+    norms = [module for module in model.modules() if isinstance(module, nn.LayerNorm)]
+    changed = any(norm.eps != eps for norm in norms)
+    for norm in norms:
+        norm.eps = eps
+    return changed
 
 
-def _some(names: tuple[str, ...], limit: int = 4) -> str:
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "") or "none"
+def _channels(model: nn.Module) -> int:
+    first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
+    return first.in_channels if first is not None else 3
 
 
-def _numbers(values: Iterable[float]) -> str:
-    return ", ".join(f"{value:g}" for value in values)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _epoch(meta: Mapping[str, Any]) -> int | None:
+    found = next((look_up(meta, key) for key in ("epoch", "meta.epoch") if look_up(meta, key) is not None), None)
+    return found if isinstance(found, int) and not isinstance(found, bool) else None

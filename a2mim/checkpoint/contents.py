@@ -1,0 +1,124 @@
+"""What a file holds: its groups of tensors ("state_dict", "teacher", ...) without wrappers' prefixes, and the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from a2mim.checkpoint.storage import State
+
+# components that torch's wrappers put into names: DDP, torch.compile, FSDP, activation checkpointing
+_WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"}
+# groups whose tensors are no weights
+_NOT_WEIGHTS = (
+    "optim",
+    "scaler",
+    "amp",
+    "sched",
+    "message_hub",
+    "rng",
+    "loss",
+    "callbacks",
+    "sampler",
+    "best_acc",
+    "grad_",
+)
+# where the weights lie when a file has several groups; an EMA copy is never taken for the main group
+_MAIN = ("", "state_dict", "model", "model_state_dict", "model_state", "module", "network", "net", "weights", "params")
+_EMA = ("state_dict_ema", "model_ema", "ema_state_dict", "ema_model", "ema")
+_DEPTH = 6  # of dictionaries within dictionaries; VISSL has four
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a network lies in a file: the group of tensors, and what their names begin with."""
+
+    group: str
+    prefix: str = ""
+
+    def holds(self, group: str, name: str) -> bool:
+        return group == self.group and name.startswith(self.prefix)
+
+
+@dataclass
+class Contents:
+    """The tensors of a file by group, and everything else that it says.
+
+    ``groups`` maps a path of keys, joined by "/" ("" for the file's top), to the tensors that lie there, by name.
+    """
+
+    file: Path
+    groups: dict[str, State]
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, checkpoint: Mapping[str, Any], file: Path) -> Contents:
+        groups = {path: _unwrapped(state) for path, state in _walk(checkpoint)}
+        meta = {key: value for key, value in checkpoint.items() if not isinstance(value, torch.Tensor)}
+        return cls(file, groups, {key: value for key, value in meta.items() if key not in groups})
+
+    @property
+    def main(self) -> str | None:
+        """Path of the group with the weights."""
+        large = [path for path, state in self.groups.items() if any(value.ndim > 1 for value in state.values())]
+        named = [path for path in _MAIN if path in large]
+        return named[0] if named else max(large, key=lambda path: len(self.groups[path]), default=None)
+
+    @property
+    def ema(self) -> str | None:
+        """Path of the group with the averaged copy of the weights."""
+        return next((path for path in _EMA if path in self.groups), None)
+
+    def place(self, address: str) -> Place:
+        """``group:prefix`` as a place; without a group, in the main one."""
+        group, colon, prefix = address.rpartition(":")
+        named = {"": self.main, "*": self.main, "*ema": self.ema}
+        found = named.get(group, group) if colon else self.main
+        return Place("\0" if found is None else found, prefix)  # a group of that name is in no file
+
+    def at(self, place: Place) -> State:
+        """Tensors at a place, the prefix taken off."""
+        state = self.groups.get(place.group, {})
+        return {name[len(place.prefix) :]: value for name, value in state.items() if name.startswith(place.prefix)}
+
+    def has(self, address: str) -> bool:
+        """Whether a tensor fits ``group:glob``."""
+        place = self.place(address)
+        return any(fnmatchcase(name, place.prefix) for name in self.groups.get(place.group, {}))
+
+    def tensors(self) -> Iterator[tuple[str, str, torch.Tensor]]:
+        """Every tensor as (group, name, value)."""
+        for group, state in self.groups.items():
+            for name, value in state.items():
+                yield group, name, value
+
+    def summary(self) -> str:
+        """What there is, in a few words, for messages."""
+        groups = [
+            f"{path or 'top level'}: {len(state)} tensors ({next(iter(state))}, ...)"
+            for path, state in self.groups.items()
+        ]
+        return "; ".join(groups[:4]) or f"no tensors, but {', '.join(map(str, list(self.meta)[:6])) or 'nothing'}"
+
+
+def _walk(node: Mapping[str, Any], path: str = "", depth: int = 0) -> Iterator[tuple[str, State]]:
+    """Every dictionary that holds tensors, with its path."""
+    tensors = {str(name): value for name, value in node.items() if isinstance(value, torch.Tensor)}
+    if tensors:
+        yield path, tensors
+    for key, value in node.items():
+        if isinstance(value, Mapping) and depth < _DEPTH and not str(key).lower().startswith(_NOT_WEIGHTS):
+            yield from _walk(value, f"{path}/{key}".lstrip("/"), depth + 1)
+
+
+def _unwrapped(state: State) -> State:
+    """The names without the components that wrappers add; as they are where two would become one."""
+    short = {
+        ".".join(part for part in name.split(".") if part not in _WRAPPERS): value for name, value in state.items()
+    }
+    return short if len(short) == len(state) else state

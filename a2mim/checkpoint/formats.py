@@ -1,0 +1,299 @@
+"""The table of formats: what each method's files look like, and which of the networks in them is the encoder.
+
+A format tells where the encoder lies and what else the file holds; how its layers are named is the business of the
+dialects (``names_*.py``), so that a method and an architecture need not be listed for each other. To add a format, add a
+``Format``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from a2mim.checkpoint.contents import Contents, Place
+from a2mim.checkpoint.dialects import Dialect, recognise
+from a2mim.checkpoint.names import DIALECTS
+from a2mim.checkpoint.storage import State
+from a2mim.errors import InputError
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # called "inception" in timm
+
+
+@dataclass(frozen=True)
+class Format:
+    """Where one codebase puts its encoder.
+
+    Args:
+        name: what reports print.
+        source: repository that writes such files, "owner/name".
+        has: what must be there, each ``glob of names`` or ``group:glob`` (see ``Contents``).
+        lacks: what must not be there.
+        meta: what must stand beside the weights, dotted keys, with a value or without: ``"args.norm_pix_loss"``,
+            ``"kind=pretrain"``.
+        encoders: label -> ``prefix`` or ``group:prefix`` of an encoder; the one that the authors evaluate first. A label
+            whose place is empty in a file is not on offer. No entries: the encoder is found by its layers' names.
+        parts: name of a part that is no encoder -> globs of its names in the file: dropped, and reported so.
+        classifier: prefixes of the classifier where it lies outside the encoder: ("head.fc.",).
+        kind: "pre-training" or "classifier" or what else the file is from.
+        normalisation: (mean, std) of the images that the encoder was trained on; None where the file or timm says it.
+        hints: what meta says about the architecture (``num_heads``, ``img_size``, ...), see ``architectures``.
+    """
+
+    name: str
+    source: str
+    has: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
+    meta: tuple[str, ...] = ()
+    encoders: Mapping[str, str] = field(default_factory=dict)
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    classifier: tuple[str, ...] = ()
+    kind: str = "pre-training"
+    normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = IMAGENET
+    hints: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda meta: {}
+
+    def fits(self, contents: Contents) -> bool:
+        return (
+            all(contents.has(glob) for glob in self.has)
+            and not any(contents.has(glob) for glob in self.lacks)
+            and all(_says(contents.meta, key) for key in self.meta)
+        )
+
+
+@dataclass
+class Found:
+    """An encoder that was found in a file, and what lies around it.
+
+    ``state`` has the encoder's tensors by the file's names without the prefix, the classifier's under ``CLASSIFIER``;
+    ``origin`` gives each its full name in the file, ``dropped`` the full names of each part that is left out, and
+    ``strays`` those that lie beside the encoder and belong to no part known here.
+    """
+
+    format: Format
+    which: str
+    choices: tuple[str, ...]
+    state: State = field(default_factory=dict)
+    origin: dict[str, str] = field(default_factory=dict)
+    dropped: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    strays: tuple[str, ...] = ()
+
+    @property
+    def dialect(self) -> Dialect | None:
+        return recognise(self.state, DIALECTS)
+
+
+CLASSIFIER = "@classifier"  # stands for timm's name of the classifier, which differs from family to family
+
+# parts that many codebases have; a format's own ``parts`` are looked at first
+COMMON_PARTS: Mapping[str, tuple[str, ...]] = {
+    "mask token": ("mask_token", "*.mask_token", "mask_tokens.*", "masked_embed"),
+    "decoder": ("decoder*", "dense_decoder.*", "densify*"),
+    "queue": ("queue*", "*.queue", "*.queue_ptr"),
+    "projection head": (
+        "projector.*",
+        "projection_head.*",
+        "proj_head.*",
+        "projection.*",
+        "head.mlp.*",
+        "head.last_layer.*",
+    ),
+    "prediction head": ("predictor.*", "prediction_head.*", "pred_head.*", "lm_head.*"),
+    "prototypes": ("prototypes*",),
+}
+
+
+def args(**renamed: str) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
+    """Hints from the file: ``args(img_size="args.input_size")``; a key that the file lacks gives no hint."""
+
+    def read(meta: Mapping[str, Any]) -> Mapping[str, Any]:
+        found = {ours: look_up(meta, theirs) for ours, theirs in renamed.items()}
+        return {ours: value for ours, value in found.items() if value is not None}
+
+    return read
+
+
+def always(**hints: Any) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
+    """Hints that hold for every file of the format."""
+    return lambda meta: hints
+
+
+def look_up(meta: Mapping[str, Any], dotted: str) -> Any:
+    """``meta["args"]["lr"]`` for "args.lr", or None."""
+    node: Any = meta
+    for key in dotted.split("."):
+        if not isinstance(node, Mapping) or key not in node:
+            return None
+        node = node[key]
+    return node
+
+
+def _says(meta: Mapping[str, Any], condition: str) -> bool:
+    key, equals, value = condition.partition("=")
+    found = look_up(meta, key)
+    return found is not None and (not equals or str(found) == value)
+
+
+FORMATS: tuple[Format, ...] = (
+    Format(
+        "a2mim",
+        "this package",
+        meta=("kind=pretrain",),
+        encoders={"encoder": "encoder."},
+        parts={"reconstruction head": ("head.*",)},
+        normalisation=None,
+    ),
+    Format("a2mim", "this package", meta=("kind=finetune",), encoders={"encoder": ""}, normalisation=None),
+    Format("a2mim", "this package", meta=("kind=encoder",), encoders={"encoder": ""}, normalisation=None),
+    Format(
+        "MAE",
+        "facebookresearch/mae",
+        has=("decoder_embed.weight", "decoder_pred.weight", "mask_token"),
+        encoders={"encoder": ""},
+        parts={"decoder": ("decoder_*",)},
+    ),
+    Format(
+        "MAE",
+        "facebookresearch/mae",
+        has=("patch_embed.proj.weight", "head.weight"),
+        meta=("args.global_pool", "args.blr"),
+        encoders={"encoder": ""},
+        kind="classifier",
+    ),
+    Format(
+        "SimMIM",
+        "microsoft/SimMIM",
+        has=("encoder.mask_token", "encoder.patch_embed.proj.weight", "decoder.0.weight"),
+        encoders={"encoder": "encoder."},
+        hints=args(img_size="config.DATA.IMG_SIZE", num_heads="config.MODEL.VIT.NUM_HEADS"),
+    ),
+    Format(
+        "MoCo v3",
+        "facebookresearch/moco-v3",
+        has=("base_encoder.*", "momentum_encoder.*"),
+        encoders={"base": "base_encoder.", "momentum": "momentum_encoder."},
+        parts={
+            "projection head": (
+                "base_encoder.head.*",
+                "base_encoder.fc.*",
+                "momentum_encoder.head.*",
+                "momentum_encoder.fc.*",
+            )
+        },
+        hints=always(num_heads=12),  # its ViT-S has 12 heads of 32, as its ViT-B has 12 of 64
+    ),
+    Format(
+        "MoCo",
+        "facebookresearch/moco",
+        has=("encoder_q.*", "encoder_k.*"),
+        encoders={"query": "encoder_q.", "key": "encoder_k."},
+        parts={"projection head": ("encoder_q.fc.*", "encoder_k.fc.*")},
+    ),
+    Format(
+        "DINO",
+        "facebookresearch/dino",
+        has=("teacher:backbone.*", "student:backbone.*"),
+        encoders={"teacher": "teacher:backbone.", "student": "student:backbone."},
+        parts={"projection head": ("head.*",)},
+    ),
+    Format(
+        "timm train.py",
+        "huggingface/pytorch-image-models",
+        meta=("arch", "version", "args"),
+        encoders={"ema": "*ema:", "model": "*:"},
+        kind="classifier",
+        normalisation=None,
+    ),
+    Format("plain weights", "", normalisation=None, kind="weights"),
+)
+
+
+def find(contents: Contents, which: str | None = None, *, landmarks: tuple[str, ...] = ()) -> Found:
+    """The encoder in a file.
+
+    Args:
+        which: label of the encoder, for files that hold several; the default is the one that the authors evaluate.
+        landmarks: names that the network is known to have, for networks of no dialect listed here.
+
+    Raises:
+        InputError: nothing in the file is a network known here, or it has no such encoder.
+    """
+    format = next(format for format in FORMATS if format.fits(contents))  # the last one fits everything
+    places = {label: contents.place(address) for label, address in format.encoders.items()}
+    if not places:
+        places = _search(contents, landmarks)
+    places = {label: place for label, place in places.items() if contents.at(place)}
+    if not places:
+        raise InputError(
+            f"{contents.file} holds no network that is known here; give the timm name with --model (arch=...). "
+            f"It has {contents.summary()}"
+        )
+    if which is None and not format.encoders and len(places) > 1:
+        raise InputError(f"{contents.file} holds {len(places)} networks; choose one with --which: {', '.join(places)}")
+    label = which or next(iter(places))
+    if label not in places:
+        raise InputError(f"{contents.file} has no encoder '{which}' ({format.name}); it has: {', '.join(places)}")
+    return _sort_out(contents, format, label, places)
+
+
+def _sort_out(contents: Contents, format: Format, label: str, places: Mapping[str, Place]) -> Found:
+    """Tell the encoder's tensors from those of the parts around it; every tensor goes to exactly one place."""
+    found = Found(format, label, tuple(places))
+    dropped: dict[str, list[str]] = {}
+    strays = []
+    for group, name, tensor in contents.tensors():
+        full = name if group == contents.main else f"{group}:{name}"
+        inside = [other for other, place in places.items() if place.holds(group, name)]
+        owner = label if label in inside else max(inside, key=lambda other: len(places[other].prefix), default=None)
+        short = name[len(places[owner].prefix) :] if owner else name
+        classifier = next((prefix for prefix in format.classifier if name.startswith(prefix)), None)
+        part = part_of(name, format) or (part_of(short, format) if owner else None)
+        if classifier and group == places[label].group:
+            short, owner, part = f"{CLASSIFIER}.{name[len(classifier) :]}", label, None
+        if owner == label and part is None:
+            found.state[short], found.origin[short] = tensor, full
+        elif owner not in (None, label):
+            dropped.setdefault(f"{owner} encoder", []).append(full)
+        elif part or group != places[label].group:
+            dropped.setdefault(part or group, []).append(full)
+        else:
+            strays.append(full)
+    found.dropped = {part: tuple(names) for part, names in dropped.items()}
+    found.strays = tuple(strays)
+    return found
+
+
+def _search(contents: Contents, landmarks: tuple[str, ...]) -> dict[str, Place]:
+    """Every place in the file where a whole network lies, found by the names of its layers; the main group's first."""
+    own = Dialect("", "", landmarks) if landmarks else None
+    places: dict[str, Place] = {}
+    for group in sorted(contents.groups, key=lambda path: (path != contents.main, path != contents.ema)):
+        names = tuple(contents.groups[group])
+        prefixes = {
+            name[: -len(dialect.has[0])]
+            for dialect in (*DIALECTS, *([own] if own else []))
+            for name in names
+            if name == dialect.has[0] or name.endswith("." + dialect.has[0])
+        }
+        for prefix in sorted(prefixes, key=len):
+            within = [name[len(prefix) :] for name in names if name.startswith(prefix)]
+            if recognise(within, DIALECTS) or (own and own.fits(within)):
+                places[_label(contents, group, prefix)] = Place(group, prefix)
+    return places
+
+
+def _label(contents: Contents, group: str, prefix: str) -> str:
+    name = {contents.main: "model", contents.ema: "ema"}.get(group, group)
+    return (
+        prefix.rstrip(".") if prefix and group == contents.main else ".".join(filter(None, (name, prefix.rstrip("."))))
+    )
+
+
+def part_of(name: str, format: Format) -> str | None:
+    """The part, other than an encoder, that a tensor of this name belongs to."""
+    for parts in (format.parts, COMMON_PARTS):
+        for part, globs in parts.items():
+            if any(fnmatchcase(name, glob) for glob in globs):
+                return part
+    return None

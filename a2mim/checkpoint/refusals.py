@@ -1,0 +1,43 @@
+"""Checkpoints of what no image encoder can be made from: each is refused with its reason."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+import torch
+
+from a2mim.checkpoint.contents import Contents
+from a2mim.errors import InputError
+
+# globs of names -> what such a file is; the first that fits is said
+STRANGERS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (
+        ("*lora_A*", "*lora_B*", "*lora_up*", "*lora_down*", "*.lora_embedding*"),
+        "holds LoRA adapters: merge them into their base model first (peft: merge_and_unload)",
+    ),
+    (
+        ("*.qweight", "*.qzeros", "*.SCB", "*.weight_format", "*.quant_map", "*.absmax", "*._packed_params*"),
+        "is quantised: give the checkpoint in floating point that it was made from",
+    ),
+    (
+        (
+            "*word_embeddings.weight",
+            "*embed_tokens.weight",
+            "*wte.weight",
+            "*token_embedding.weight",
+            "*tok_embeddings.weight",
+        ),
+        "holds a model of text, or of text and images: give the checkpoint of its image encoder alone",
+    ),
+)
+_QUANTISED = (torch.qint8, torch.quint8, torch.qint32, torch.quint4x2)
+
+
+def refuse_strangers(contents: Contents) -> None:
+    """Raise InputError for adapters, quantised weights and models of text."""
+    for _, name, tensor in contents.tensors():
+        for globs, what in STRANGERS:
+            if any(fnmatchcase(name, glob) for glob in globs):
+                raise InputError(f"{contents.file} {what} ('{name}')")
+        if tensor.dtype in _QUANTISED:
+            raise InputError(f"{contents.file} {STRANGERS[1][1]} ('{name}' is {tensor.dtype})")
