@@ -1,6 +1,6 @@
 """Checkpoints: what a run writes, and the one loader through which every analysis reads a network."""
 
-from a2mim.checkpoint.loader import load_encoder, load_masked_model
+from a2mim.checkpoint.loader import load_encoder, load_masked_model, refusal
 from a2mim.checkpoint.report import LoadReport
 from a2mim.checkpoint.storage import (
     BACKBONE,
@@ -24,6 +24,7 @@ __all__ = [
     "load_encoder",
     "load_masked_model",
     "read_checkpoint",
+    "refusal",
     "resolve",
     "save_checkpoint",
     "shipped",

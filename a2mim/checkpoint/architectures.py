@@ -17,7 +17,8 @@ from typing import Any
 import timm
 import torch
 
-from a2mim.encoders import check_arch
+from a2mim.checkpoint.fitting import without_weights
+from a2mim.encoders import build_encoder
 from a2mim.errors import InputError
 
 Shapes = Mapping[str, torch.Size]
@@ -102,12 +103,8 @@ def infer(
 @functools.lru_cache(maxsize=64)
 def _named(arch: str, family: str, given: tuple[tuple[str, Any], ...]) -> Keywords | None:
     """The keywords that an architecture of timm stands for; None when it is of another family."""
-    check_arch(arch)
-    with torch.device("meta"):
-        try:
-            model = timm.create_model(arch, **{key: value for key, value in given if key != "num_classes"})
-        except (TypeError, ValueError, AssertionError) as error:
-            raise InputError(f"{arch} cannot be built with {dict(given)}: {error}") from error
+    with without_weights():
+        model, _ = build_encoder(arch, {key: value for key, value in given if key != "num_classes"})
     heads = [module.num_heads for module in model.modules() if hasattr(module, "num_heads")]
     hints = {
         "num_heads": heads[0] if heads else None,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from a2mim.checkpoint.globs import any_fits
 from a2mim.checkpoint.storage import State
 
 # components that torch's wrappers put into names: DDP, torch.compile, FSDP, activation checkpointing
@@ -70,6 +70,11 @@ class Contents:
         return named[0] if named else max(large, key=lambda path: len(self.groups[path]), default=None)
 
     @property
+    def main_is_named(self) -> bool:
+        """Whether the main group is called so, and not just the largest of several."""
+        return self.main in _MAIN
+
+    @property
     def ema(self) -> str | None:
         """Path of the group with the averaged copy of the weights."""
         return next((path for path in _EMA if path in self.groups), None)
@@ -89,7 +94,7 @@ class Contents:
     def has(self, address: str) -> bool:
         """Whether a tensor fits ``group:glob``."""
         place = self.place(address)
-        return any(fnmatchcase(name, place.prefix) for name in self.groups.get(place.group, {}))
+        return any_fits(self.groups.get(place.group, {}), (place.prefix,))
 
     def tensors(self) -> Iterator[tuple[str, str, torch.Tensor]]:
         """Every tensor as (group, name, value)."""

@@ -7,12 +7,12 @@ right, ``a2mim-checkpoint convert`` from right to left, so that no name stands i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 
 import torch
 
+from a2mim.checkpoint.globs import any_fits, fits
 from a2mim.checkpoint.storage import State
 from a2mim.errors import InputError
 
@@ -69,10 +69,9 @@ class Dialect:
     lacks: tuple[str, ...] = ()
     hints: Mapping[str, object] = field(default_factory=dict)
 
-    def fits(self, names: Iterable[str]) -> bool:
+    def fits(self, names: Collection[str]) -> bool:
         """Whether the tensors of these names are a network in this dialect."""
-        names = list(names)
-        return all(_any_fits(names, (glob,)) for glob in self.has) and not _any_fits(names, self.lacks)
+        return all(any_fits(names, (glob,)) for glob in self.has) and not any_fits(names, self.lacks)
 
 
 @dataclass
@@ -136,7 +135,7 @@ def from_timm(dialect: Dialect, state: Mapping[str, torch.Tensor]) -> State:
 
 def recognise(names: Iterable[str], dialects: Iterable[Dialect]) -> Dialect | None:
     """The first dialect that fits, or None."""
-    names = list(names)
+    names = frozenset(names)
     return next((dialect for dialect in dialects if dialect.fits(names)), None)
 
 
@@ -147,7 +146,7 @@ def _match(rules: Iterable[Rename | Join | Ignore], name: str) -> tuple[Rename |
     """The first rule that fits a name of theirs, and the name in timm."""
     for rule in rules:
         if isinstance(rule, Ignore):
-            if any(fnmatchcase(name, glob) for glob in rule.names):
+            if fits(name, rule.names):
                 return rule, name
             continue
         for theirs in rule.theirs if isinstance(rule, Join) else (rule.theirs,):
@@ -197,7 +196,3 @@ def _claim(result: Translation, timm: str, names: tuple[str, ...]) -> None:
     if timm in result.origin:
         raise InputError(f"{' and '.join(result.origin[timm] + names)} are both '{timm}' in timm")
     result.origin[timm] = names
-
-
-def _any_fits(names: Iterable[str], globs: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(name, glob) for name in names for glob in globs)

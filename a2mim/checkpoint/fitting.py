@@ -5,14 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from timm.layers import resample_abs_pos_embed, resize_rel_pos_bias_table
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from a2mim.checkpoint.report import some
 from a2mim.checkpoint.storage import State
 from a2mim.errors import InputError
+
+
+class _NoInitialisation(TorchFunctionMode):
+    """Leaves tensors on the meta device as they are: a random value for what has no memory is time lost."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(func, "__name__", "")
+        in_place = name.endswith("_") and not name.endswith("__") and name != "requires_grad_"
+        if in_place and args and isinstance(args[0], torch.Tensor) and args[0].is_meta:
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 @contextmanager
@@ -30,7 +43,8 @@ def without_weights() -> Iterator[None]:
 
     nn.Module.register_parameter = register_empty  # type: ignore[method-assign]
     try:
-        yield
+        with _NoInitialisation():
+            yield
     finally:
         nn.Module.register_parameter = register  # type: ignore[method-assign]
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any
 
 from a2mim.checkpoint.contents import Contents, Place
 from a2mim.checkpoint.dialects import Dialect, recognise
+from a2mim.checkpoint.globs import fits
 from a2mim.checkpoint.names import DIALECTS
 from a2mim.checkpoint.storage import State
 from a2mim.errors import InputError
@@ -229,7 +229,7 @@ def find(contents: Contents, which: str | None = None, *, landmarks: tuple[str, 
             f"{contents.file} holds no network that is known here; give the timm name with --model (arch=...). "
             f"It has {contents.summary()}"
         )
-    if which is None and not format.encoders and len(places) > 1:
+    if which is None and not format.encoders and len(places) > 1 and not ("model" in places and contents.main_is_named):
         raise InputError(f"{contents.file} holds {len(places)} networks; choose one with --which: {', '.join(places)}")
     label = which or next(iter(places))
     if label not in places:
@@ -277,7 +277,7 @@ def _search(contents: Contents, landmarks: tuple[str, ...]) -> dict[str, Place]:
             if name == dialect.has[0] or name.endswith("." + dialect.has[0])
         }
         for prefix in sorted(prefixes, key=len):
-            within = [name[len(prefix) :] for name in names if name.startswith(prefix)]
+            within = {name[len(prefix) :] for name in names if name.startswith(prefix)}
             if recognise(within, DIALECTS) or (own and own.fits(within)):
                 places[_label(contents, group, prefix)] = Place(group, prefix)
     return places
@@ -294,6 +294,6 @@ def part_of(name: str, format: Format) -> str | None:
     """The part, other than an encoder, that a tensor of this name belongs to."""
     for parts in (format.parts, COMMON_PARTS):
         for part, globs in parts.items():
-            if any(fnmatchcase(name, glob) for glob in globs):
+            if fits(name, globs):
                 return part
     return None

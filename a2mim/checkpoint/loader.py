@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import timm
 from torch import nn
 
 from a2mim.checkpoint import architectures, fitting
@@ -66,9 +67,8 @@ def load_encoder(
     found = find(contents, which, landmarks=_landmarks(arch or contents.meta.get("arch"), model_args))
     plan = _plan(contents, found, arch, model_args, partial=min_coverage < 1)
     model, report = _build(contents, found, plan, num_classes)
-    gaps = [name for name in report.missing if not name.endswith("num_batches_tracked")]  # a counter that no one reads
-    if report.coverage < min_coverage or (min_coverage == 1 and (gaps or report.unexpected)):
-        raise InputError(_refusal(report, gaps, min_coverage))
+    if reason := refusal(report, min_coverage):
+        raise InputError(reason)
     return model.eval(), report
 
 
@@ -168,9 +168,7 @@ def _plan(
 
 def _build(contents: Contents, found: Found, plan: _Plan, num_classes: int | None) -> tuple[nn.Module, LoadReport]:
     """The model with the file's weights in it, and the report; every tensor of the file is accounted for by name."""
-    with fitting.without_weights():
-        model, args = build_encoder(plan.arch, plan.model_args)
-    heads = _classifiers(model)
+    heads = _classifiers(plan.arch)
     state, origin = _named_classifier(plan.translation, found, heads)
     in_file = {name: value for name, value in state.items() if name.startswith(heads)}
     classes_in_file = next((value.shape[0] for name, value in in_file.items() if name.endswith("weight")), 0)
@@ -179,9 +177,8 @@ def _build(contents: Contents, found: Found, plan: _Plan, num_classes: int | Non
     if classes != classes_in_file and in_file:
         parts["classifier"] = tuple(origin.get(name, name) for name in in_file)
         state = {name: value for name, value in state.items() if name not in in_file}
-    if classes:
-        with fitting.without_weights():
-            model, _ = build_encoder(plan.arch, args, num_classes=classes)
+    with fitting.without_weights():
+        model, args = build_encoder(plan.arch, plan.model_args, num_classes=classes)
     own = model.state_dict()
     try:
         fitted, reshaped = fitting.fit(model, state)
@@ -222,7 +219,7 @@ def _report(contents: Contents, found: Found, plan: _Plan, model: Any, **known: 
     eps = hints.get("eps")
     if eps is not None and _set_eps(model, eps):
         notes.append(f"LayerNorm with eps {eps:g}, as the file says")
-    heads = _classifiers(model)
+    heads = _classifiers(plan.arch)
     sizes = {name: value.numel() for name, value in model.named_parameters() if not name.startswith(heads)}
     matched = set(known["matched"])
     mean, std = (meta.get(key) or hints.get(key) for key in ("mean", "std"))
@@ -254,22 +251,23 @@ def _report(contents: Contents, found: Found, plan: _Plan, model: Any, **known: 
     )
 
 
-def _refusal(report: LoadReport, gaps: list[str], min_coverage: float) -> str:
-    """One line: what does not fit, by name, and the likeliest cause."""
-    if report.coverage < min_coverage or gaps:
+def refusal(report: LoadReport, min_coverage: float = 1.0) -> str:
+    """One line that says why a file is not enough of a network, by name, with the likeliest cause; empty if it is."""
+    gaps = [name for name in report.missing if not name.endswith("num_batches_tracked")]  # a counter that no one reads
+    whole = min_coverage == 1
+    if report.coverage < min_coverage or (whole and gaps):
         stray = f"; without a place {some(report.unexpected)}" if report.unexpected else ""
-        if report.unexpected:
-            cause = "is it the right architecture, or another encoder of the file (--which)?"
-        else:
-            cause = "is the file whole?"
+        wrong = "is it the right architecture, or another encoder of the file (--which)?"
         return (
             f"{report.path} covers {report.coverage:.1%} of {report.arch}, {min_coverage:.0%} is asked for; "
-            f"missing {some(gaps)}{stray} ({cause})"
+            f"missing {some(gaps)}{stray} ({wrong if stray else 'is the file whole?'})"
         )
-    return (
-        f"{report.path} holds {len(report.unexpected)} tensors that {report.arch} has no place for: "
-        f"{some(report.unexpected)}; without them it would be another network"
-    )
+    if whole and report.unexpected:
+        return (
+            f"{report.path} holds {len(report.unexpected)} tensors that {report.arch} has no place for: "
+            f"{some(report.unexpected)}; without them it would be another network"
+        )
+    return ""
 
 
 def _named_classifier(translation: Translation, found: Found, heads: tuple[str, ...]) -> tuple[State, dict[str, str]]:
@@ -286,9 +284,10 @@ def _named_classifier(translation: Translation, found: Found, heads: tuple[str, 
     return state, origin
 
 
-def _classifiers(model: Any) -> tuple[str, ...]:
-    """Prefixes of the classifier's parameters in a timm model."""
-    names = getattr(model, "encoder", model).default_cfg.get("classifier") or "\0"
+def _classifiers(arch: str) -> tuple[str, ...]:
+    """Prefixes of the classifier's parameters in a timm architecture."""
+    config = timm.get_pretrained_cfg(arch) or timm.get_pretrained_cfg(arch.split(".")[0])
+    names = (config and config.classifier) or "\0"
     return tuple(f"{name}." for name in ((names,) if isinstance(names, str) else names))
 
 

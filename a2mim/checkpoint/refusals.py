@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
-
 import torch
 
 from a2mim.checkpoint.contents import Contents
+from a2mim.checkpoint.globs import fits
 from a2mim.errors import InputError
 
 # globs of names -> what such a file is; the first that fits is said
@@ -37,7 +36,7 @@ def refuse_strangers(contents: Contents) -> None:
     """Raise InputError for adapters, quantised weights and models of text."""
     for _, name, tensor in contents.tensors():
         for globs, what in STRANGERS:
-            if any(fnmatchcase(name, glob) for glob in globs):
+            if fits(name, globs):
                 raise InputError(f"{contents.file} {what} ('{name}')")
         if tensor.dtype in _QUANTISED:
             raise InputError(f"{contents.file} {STRANGERS[1][1]} ('{name}' is {tensor.dtype})")

@@ -61,6 +61,31 @@ def settings_options(settings: type) -> Callable[[Callable[..., None]], Callable
     return decorate
 
 
+TRUST = click.option(
+    "--trust-checkpoint", "trust", is_flag=True, help="Unpickle any object; this runs code from the file."
+)
+
+
+def loading_options(command: Callable[..., None]) -> Callable[..., None]:
+    """What every command takes that reads a network: ``loading`` makes the loader's keywords of them."""
+    for option in (
+        TRUST,
+        click.option("--which", help="The encoder of a file with several (teacher, ema, ...); inspect lists them."),
+        click.option("--model-args", multiple=True, metavar="KEY=VALUE", help="Arguments of the architecture."),
+        click.option("--model", "arch", help="timm architecture, where the file does not tell."),
+    ):
+        command = option(command)
+    return command
+
+
+def loading(options: dict[str, Any]) -> dict[str, Any]:
+    """Take the options of ``loading_options`` out of a command's, as keywords of ``load_encoder``."""
+    found: dict[str, Any] = {key: options.pop(key) for key in ("arch", "which", "trust") if key in options}
+    if options.get("model_args") is not None:
+        found["model_args"] = key_values(options.pop("model_args"))
+    return {key: value for key, value in found.items() if value}
+
+
 def given(options: dict[str, Any]) -> dict[str, Any]:
     """The flags that were given, as setting -> value."""
     values = {key: value for key, value in options.items() if value is not None and value != ()}

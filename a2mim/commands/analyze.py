@@ -49,8 +49,6 @@ def _options(images: str, batch_size: int) -> Callable[[Callable[..., None]], Ca
         click.argument("checkpoints", nargs=-1),
         click.option("--output", default="runs/analysis", show_default=True, help="Folder for the results."),
         click.option("--name", "names", multiple=True, help="Name of a checkpoint in the results; once for each."),
-        click.option("--model", "arch", help="timm architecture, for files that do not name theirs."),
-        click.option("--model-args", multiple=True, metavar="KEY=VALUE", help="Arguments of the architecture."),
         click.option(
             "--dataset", default="fashion", show_default=True, help="Embedded images, 'folder', or a timm name."
         ),
@@ -61,9 +59,6 @@ def _options(images: str, batch_size: int) -> Callable[[Callable[..., None]], Ca
         click.option("--workers", "-j", type=click.IntRange(0), default=0, show_default=True),
         click.option("--seed", default=0, show_default=True, help="Of the choice of images, and of all that is drawn."),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps."),
-        click.option(
-            "--trust-checkpoint", "trust", is_flag=True, help="Unpickle any object (runs code from the file)."
-        ),
     ]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -85,6 +80,7 @@ def main() -> None:
 
 @main.command(name="occlusion")
 @_options(images="all", batch_size=256)
+@_common.loading_options
 @click.option("--grid", type=Grid(), help="Cells over the image.  [default: 14x14, or what divides the image]")
 @click.option("--ratios", type=Numbers(), default="0,.1,.2,.3,.4,.5,.6,.7,.8,.9,1", show_default=True)
 @click.option(
@@ -99,6 +95,7 @@ def occlusion(**options: Any) -> None:
 
 @main.command(name="interactions")
 @_options(images="100; 10 of the embedded ones", batch_size=256)
+@_common.loading_options
 @click.option("--grid", type=Grid(), help="Players over the image.  [default: 14x14, or what divides the image]")
 @click.option("--ratios", type=Numbers(), help="Orders m as shares of n - 2.  [default: the paper's 13]")
 @click.option("--pairs", "n_pairs", type=click.IntRange(1), help="Pairs for each image.  [default: 50; 20 embedded]")
@@ -121,6 +118,7 @@ def interactions(**options: Any) -> None:
 
 @main.command(name="reconstruct")
 @_options(images="6", batch_size=64)
+@_common.TRUST
 @click.option("--mask-ratio", type=click.FloatRange(0, 1), help="Share of hidden cells.  [default: as in training]")
 @click.option("--mask-patch-size", type=click.IntRange(1), help="Pixels of a mask cell.  [default: as in training]")
 @_common.clear_errors
@@ -136,10 +134,7 @@ def _analyse(function: str, options: dict[str, Any]) -> None:
     picked = {key: options.pop(key) for key in ("dataset", "data_dir", "split", "limit", "batch_size", "workers")}
     images = pipeline.Images(**picked, seed=options["seed"])
     checkpoints: Sequence[str] = options.pop("checkpoints")
-    loading = {"trust": options.pop("trust")}
-    arch, model_args = options.pop("arch"), _common.key_values(options.pop("model_args"))
-    if arch or model_args:
-        loading.update(arch=arch, model_args=model_args)
+    loading = _common.loading(options)
     options = {key: value for key, value in options.items() if value is not None}
     written = getattr(pipeline, function)(checkpoints, options.pop("output"), images=images, **options, **loading)
     for path in written.values():

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from a2mim.commands import _common
+from a2mim.errors import InputError
 
 
 @click.group(context_settings=_common.CONTEXT)
@@ -14,17 +17,19 @@ def main() -> None:
 
 @main.command()
 @click.argument("path")
-@click.option("--model", "arch", help="timm architecture, for a file that does not name its own.")
-@click.option("--model-args", multiple=True, metavar="KEY=VALUE", help="Arguments of the architecture.")
+@_common.loading_options
 @click.option("--json", "as_json", is_flag=True, help="The whole report, for machines.")
-@click.option("--trust-checkpoint", "trust", is_flag=True, help="Unpickle any object (runs code from the file).")
 @_common.clear_errors
-def inspect(path: str, arch: str | None, model_args: tuple[str, ...], as_json: bool, trust: bool) -> None:
-    """Say what the checkpoint at PATH (file, run folder, shipped name) holds and how it loads."""
-    import dataclasses
+def inspect(path: str, as_json: bool, **options: Any) -> None:
+    """Say what the checkpoint at PATH (file, folder, shipped name) holds and how it loads.
+
+    Exit status 0 when an analysis would take it, 2 when it would be refused.
+    """
     import json
 
-    from a2mim.checkpoint import load_encoder
+    from a2mim.checkpoint import load_encoder, refusal
 
-    _, report = load_encoder(path, arch, _common.key_values(model_args), trust=trust, min_coverage=0)
-    click.echo(json.dumps(dataclasses.asdict(report), indent=2) if as_json else str(report))
+    _, report = load_encoder(path, **_common.loading(options), min_coverage=0)
+    click.echo(json.dumps(report.to_dict(), indent=2, default=str) if as_json else str(report))
+    if reason := refusal(report):
+        raise InputError(reason)
