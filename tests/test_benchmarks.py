@@ -24,3 +24,10 @@ def test_the_table_has_a_row_for_each_network():
     name, batch, *numbers = output.splitlines()[-1].split()
     assert (name, batch) == ("fashion-resnet", "64")
     assert all(float(number) > 0 for number in numbers[:3])
+
+
+def test_the_loader_is_measured_on_a_file_of_each_kind():
+    output = CliRunner().invoke(benchmarks.main, ["loader", "--pairs", "1", "--arch", "vit_tiny_patch16_224"]).output
+    rows = [line.split() for line in output.splitlines()[2:]]
+    assert [row[0] for row in rows] == ["safetensors", "pth"]
+    assert all(float(number) > 0 for row in rows for number in row[1:6])

@@ -107,6 +107,7 @@ def _named(arch: str, family: str, given: tuple[tuple[str, Any], ...]) -> Keywor
         model, _ = build_encoder(arch, {key: value for key, value in given if key != "num_classes"})
     heads = [module.num_heads for module in model.modules() if hasattr(module, "num_heads")]
     hints = {
+        **dict(given),
         "num_heads": heads[0] if heads else None,
         "global_pool": getattr(model, "global_pool", None),
         "named": True,
@@ -180,6 +181,8 @@ def _describe_vit(shapes: Shapes, hints: Mapping[str, Any], notes: list[str]) ->
     registers = shapes["reg_token"][1] if "reg_token" in shapes else 0
     places = shapes["pos_embed"][1] if "pos_embed" in shapes else None
     outside = places is not None and _is_square(places) and not _is_square(places - len(tokens) - registers)
+    if outside:
+        notes.append(f"the position embedding has {places} places, for the patches alone (no_embed_class)")
     found = {
         "img_size": _image(
             shapes,

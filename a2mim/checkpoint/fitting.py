@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -17,36 +16,18 @@ from a2mim.checkpoint.storage import State
 from a2mim.errors import InputError
 
 
-class _NoInitialisation(TorchFunctionMode):
-    """Leaves tensors on the meta device as they are: a random value for what has no memory is time lost."""
+class without_weights(TorchFunctionMode):  # noqa: N801  # a context manager, named as one
+    """Models built inside have parameters of the right shapes without values: random ones cost neither time nor memory.
+
+    Changing a parameter in place does nothing here, so that the pages of its memory are never touched. What is computed
+    for buffers stays right. Every parameter has to be given a value afterwards (``assign``).
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = getattr(func, "__name__", "")
+        name, kwargs = getattr(func, "__name__", ""), kwargs or {}
         in_place = name.endswith("_") and not name.endswith("__") and name != "requires_grad_"
-        if in_place and args and isinstance(args[0], torch.Tensor) and args[0].is_meta:
-            return args[0]
-        return func(*args, **(kwargs or {}))
-
-
-@contextmanager
-def without_weights() -> Iterator[None]:
-    """Models built inside have parameters without memory (on torch's meta device) and real buffers.
-
-    A model whose every parameter comes from a file then costs neither a random initialisation nor a second copy.
-    """
-    register = nn.Module.register_parameter
-
-    def register_empty(self: nn.Module, name: str, param: nn.Parameter | None) -> None:
-        if param is not None:
-            param = nn.Parameter(param.detach().to("meta"), requires_grad=param.requires_grad)
-        register(self, name, param)
-
-    nn.Module.register_parameter = register_empty  # type: ignore[method-assign]
-    try:
-        with _NoInitialisation():
-            yield
-    finally:
-        nn.Module.register_parameter = register  # type: ignore[method-assign]
+        target = args[0] if args else kwargs.get("tensor")  # torch.nn.init names it
+        return target if in_place and isinstance(target, nn.Parameter) else func(*args, **kwargs)
 
 
 def fit(model: nn.Module, state: Mapping[str, torch.Tensor]) -> tuple[State, tuple[str, ...]]:

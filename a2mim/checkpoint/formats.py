@@ -1,8 +1,8 @@
 """The table of formats: what each method's files look like, and which of the networks in them is the encoder.
 
 A format tells where the encoder lies and what else the file holds; how its layers are named is the business of the
-dialects (``names_*.py``), so that a method and an architecture need not be listed for each other. To add a format, add a
-``Format``.
+dialects (``names_*.py``), so that a method and an architecture need not be listed for each other. To add a format, add
+a ``Format``.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Format:
         lacks: what must not be there.
         meta: what must stand beside the weights, dotted keys, with a value or without: ``"args.norm_pix_loss"``,
             ``"kind=pretrain"``.
-        encoders: label -> ``prefix`` or ``group:prefix`` of an encoder; the one that the authors evaluate first. A label
-            whose place is empty in a file is not on offer. No entries: the encoder is found by its layers' names.
+        encoders: label -> ``prefix`` or ``group:prefix`` of an encoder; the one that the authors evaluate first. A
+            label whose place is empty in a file is not on offer. No entries: found by the names of its layers.
         parts: name of a part that is no encoder -> globs of its names in the file: dropped, and reported so.
         classifier: prefixes of the classifier where it lies outside the encoder: ("head.fc.",).
         kind: "pre-training" or "classifier" or what else the file is from.

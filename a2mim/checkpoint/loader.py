@@ -185,7 +185,7 @@ def _build(contents: Contents, found: Found, plan: _Plan, num_classes: int | Non
     except InputError as error:
         raise InputError(f"{contents.file} as {plan.arch}: {error}") from error
     missing = [name for name in own if name not in fitted]
-    if any(own[name].is_meta for name in missing):  # what the file lacks needs random weights after all
+    if set(missing) & dict(model.named_parameters()).keys():  # what the file lacks needs random weights after all
         model, _ = build_encoder(plan.arch, args, num_classes=classes)
     fitting.assign(model, fitted)
     for why in set(plan.translation.ignored.values()):

@@ -1,4 +1,4 @@
-"""How codebases name a vision transformer (timm's VisionTransformer), and one with relative position bias (timm's Beit)."""
+"""How codebases name a ViT (timm's VisionTransformer), and one with relative position bias (timm's Beit)."""
 
 from __future__ import annotations
 

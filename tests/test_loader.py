@@ -123,7 +123,7 @@ def test_a_family_that_is_not_told_from_shapes_needs_a_name(tmp_path):
     torch.save(
         {"state_dict": {f"net.{name}": value for name, value in network.state_dict().items()}}, tmp_path / "w.pth"
     )
-    with pytest.raises(InputError, match="no network that is known here.*give the timm name with --model"):
+    with pytest.raises(InputError, match=r"no network that is known here.*give the timm name with --model"):
         a2mim.load_encoder(tmp_path / "w.pth")
     model, report = a2mim.load_encoder(tmp_path / "w.pth", "mobilenetv3_small_050")
     assert torch.equal(model(IMAGES), network(IMAGES))

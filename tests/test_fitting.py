@@ -1,0 +1,105 @@
+"""Models without weights of their own; shapes, resampling, weights that are no numbers."""
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from timm.layers import resample_abs_pos_embed
+from torch import nn
+
+import a2mim
+from a2mim.checkpoint import fitting
+from a2mim.errors import InputError
+
+VIT = dict(img_size=32, patch_size=8, embed_dim=64, depth=1, num_heads=1)
+
+
+def test_a_model_without_weights_keeps_its_shapes_and_its_buffers():
+    with fitting.without_weights():
+        model = timm.create_model("swin_tiny_patch4_window7_224", embed_dim=24, depths=(2, 2), num_heads=(1, 2))
+    whole = timm.create_model("swin_tiny_patch4_window7_224", embed_dim=24, depths=(2, 2), num_heads=(1, 2))
+    buffers = dict(whole.named_buffers())
+    assert buffers
+    assert all(torch.equal(value, buffers[name]) for name, value in model.named_buffers())
+    assert [value.shape for value in model.parameters()] == [value.shape for value in whole.parameters()]
+
+
+def test_models_built_afterwards_have_weights_again():
+    with pytest.raises(ZeroDivisionError), fitting.without_weights():
+        raise ZeroDivisionError
+    layer = nn.Linear(4, 4)
+    assert layer.weight.std() > 0
+    nn.init.zeros_(layer.weight)
+    assert layer.weight.std() == 0
+
+
+def test_a_model_without_weights_touches_no_memory():
+    def resident():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+    before = resident()
+    with fitting.without_weights():
+        model = nn.Sequential(*[nn.Linear(2048, 2048) for _ in range(8)])
+    assert sum(value.nbytes for value in model.parameters()) > 128e6
+    assert resident() - before < 16e6
+
+
+def test_tensors_are_assigned_and_not_copied_but_for_their_type():
+    with fitting.without_weights():
+        model = nn.Linear(2, 2)
+    weight, bias = torch.ones(2, 2), torch.ones(2, dtype=torch.float16)
+    fitted, reshaped = fitting.fit(model, {"weight": weight, "bias": bias, "other": weight})
+    fitting.assign(model, fitted)
+    assert model.weight.data_ptr() == weight.data_ptr()
+    assert model.bias.dtype == torch.float32
+    assert reshaped == ()
+    assert all(isinstance(value, nn.Parameter) and value.requires_grad for value in model.parameters())
+
+
+def test_a_position_embedding_of_another_grid_is_resampled_and_said_so(tmp_path):
+    torch.manual_seed(0)
+    small = timm.create_model("vit_tiny_patch16_224", num_classes=0, **VIT).eval()
+    torch.save(small.state_dict(), tmp_path / "small.pth")
+    model, report = a2mim.load_encoder(tmp_path / "small.pth", model_args={"img_size": 48})
+    assert report.reshaped == ("pos_embed",)
+    assert (report.input_size, report.model_args["img_size"]) == ((3, 48, 48), 48)
+    expected = resample_abs_pos_embed(small.pos_embed.data, [6, 6], num_prefix_tokens=1)
+    assert torch.allclose(model.pos_embed, expected)
+    assert torch.equal(model.pos_embed[:, 0], small.pos_embed[:, 0])  # the class token's is left alone
+    assert model(torch.randn(1, 3, 48, 48)).shape == (1, 64)
+    assert "reshaped:            1 (pos_embed)" in str(report)
+
+
+def test_relative_position_biases_are_resampled_without_the_class_tokens(tmp_path):
+    args = dict(img_size=32, patch_size=8, embed_dim=64, depth=1, num_heads=1, init_values=0.1)
+    model = timm.create_model("beit_base_patch16_224", num_classes=0, **args)
+    nn.init.normal_(model.blocks[0].attn.relative_position_bias_table)
+    torch.save(model.state_dict(), tmp_path / "beit.pth")
+    larger, report = a2mim.load_encoder(tmp_path / "beit.pth", model_args={"img_size": 48})
+    assert report.reshaped == ("blocks.0.attn.relative_position_bias_table",)
+    table, before = (
+        larger.blocks[0].attn.relative_position_bias_table,
+        model.blocks[0].attn.relative_position_bias_table,
+    )
+    assert table.shape == (11 * 11 + 3, 1)
+    assert torch.equal(table[-3:], before[-3:])
+    assert torch.allclose(table[60], before[24])  # distance zero is in the middle of both
+
+
+def test_other_shapes_are_shown_both():
+    with pytest.raises(InputError, match=r"'weight' has shape \(3, 3\) in the file and \(2, 2\) in the model"):
+        fitting.fit(nn.Linear(2, 2), {"weight": torch.zeros(3, 3)})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_no_numbers_are_named(value):
+    state = {"weight": torch.zeros(2, 2), "bias": torch.tensor([0.0, value])}
+    with pytest.raises(InputError, match=r"1 tensors hold NaN or infinite weights: bias"):
+        fitting.fit(nn.Linear(2, 2), state)
+
+
+def test_large_but_finite_weights_pass():
+    state = {"weight": torch.full((2, 2), 3e38), "bias": torch.zeros(2)}  # their sum is infinite
+    fitted, _ = fitting.fit(nn.Linear(2, 2), state)
+    assert torch.equal(fitted["weight"], state["weight"])

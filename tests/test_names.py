@@ -1,0 +1,34 @@
+"""Every dialect: its rules read the same in both directions."""
+
+import pytest
+import torch
+
+from a2mim.checkpoint.architectures import FAMILIES
+from a2mim.checkpoint.dialects import Ignore, Join, Rename, from_timm, to_timm
+from a2mim.checkpoint.names import DIALECTS
+
+
+def test_dialects_have_names_of_their_own_and_known_families():
+    assert len({dialect.name for dialect in DIALECTS}) == len(DIALECTS)
+    assert {dialect.family for dialect in DIALECTS} <= FAMILIES.keys()
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+def test_rules_read_the_same_in_both_directions(dialect):
+    for rule in dialect.rules:
+        if isinstance(rule, Ignore) or (isinstance(rule, Rename) and (rule.change or rule.back)):
+            continue
+        templates = rule.theirs if isinstance(rule, Join) else (rule.theirs,)
+        theirs = {_numbered(name) + ".weight": torch.full((1, 2), float(at)) for at, name in enumerate(templates)}
+        timm = to_timm(dialect, theirs).state
+        back = from_timm(dialect, timm)
+        assert back.keys() == theirs.keys(), rule
+        assert all(torch.equal(back[name], value) for name, value in theirs.items()), rule
+
+
+def _numbered(template):
+    for letter, number in (("i", 3), ("j", 5), ("k", 2)):
+        for shift in (-1, 0, 1):
+            field = f"{{{letter}{shift:+d}}}" if shift else f"{{{letter}}}"
+            template = template.replace(field, str(number + shift))
+    return template
