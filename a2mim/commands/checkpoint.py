@@ -1,4 +1,4 @@
-"""``a2mim-checkpoint``: what is in a checkpoint."""
+"""``a2mim-checkpoint``: what is in a checkpoint, and the same weights in another library's form."""
 
 from __future__ import annotations
 
@@ -13,6 +13,17 @@ from a2mim.errors import InputError
 @click.group(context_settings=_common.CONTEXT)
 def main() -> None:
     """Look into checkpoints."""
+
+
+@main.command()
+def formats() -> None:
+    """List the formats and the names of layers that the loader knows."""
+    from a2mim.checkpoint.formats import table
+    from a2mim.checkpoint.names import DIALECTS
+
+    for row in table():
+        click.echo("| " + " | ".join(row) + " |")
+    click.echo("\nlayers named as in: " + ", ".join(dialect.name for dialect in DIALECTS))
 
 
 @main.command()
