@@ -1,6 +1,7 @@
 """Checkpoints: what a run writes, and the one loader through which every analysis reads a network."""
 
 from a2mim.checkpoint.loader import load_encoder, load_masked_model, refusal
+from a2mim.checkpoint.reading import read_checkpoint
 from a2mim.checkpoint.report import LoadReport
 from a2mim.checkpoint.storage import (
     BACKBONE,
@@ -8,7 +9,6 @@ from a2mim.checkpoint.storage import (
     LAST,
     SHIPPED,
     export_safetensors,
-    read_checkpoint,
     resolve,
     save_checkpoint,
     shipped,

@@ -16,6 +16,7 @@ from typing import Any
 
 import timm
 import torch
+from torch import nn
 
 from a2mim.checkpoint.fitting import without_weights
 from a2mim.encoders import build_encoder
@@ -105,17 +106,17 @@ def _named(arch: str, family: str, given: tuple[tuple[str, Any], ...]) -> Keywor
     """The keywords that an architecture of timm stands for; None when it is of another family."""
     with without_weights():
         model, _ = build_encoder(arch, {key: value for key, value in given if key != "num_classes"})
-    heads = [module.num_heads for module in model.modules() if hasattr(module, "num_heads")]
-    hints = {
-        **dict(given),
-        "num_heads": heads[0] if heads else None,
-        "global_pool": getattr(model, "global_pool", None),
-        "named": True,
-    }
+    hints = {**dict(given), **hints_of(model), "named": True}
     try:
         return FAMILIES[family].describe({name: value.shape for name, value in model.state_dict().items()}, hints, [])
     except (InputError, KeyError):
         return None
+
+
+def hints_of(model: nn.Module) -> dict[str, Any]:
+    """What a timm model says of itself that the shapes of its tensors do not."""
+    heads = [module.num_heads for module in model.modules() if hasattr(module, "num_heads")]
+    return {"num_heads": heads[0] if heads else None, "global_pool": getattr(model, "global_pool", None)}
 
 
 # --- what the families share ------------------------------------------------------------------------------------------
@@ -264,7 +265,7 @@ def _describe_beit(shapes: Shapes, hints: Mapping[str, Any], notes: list[str]) -
         "num_heads": table[1] if table else _heads(shapes, hints, notes, width, depth, ratio),
         "mlp_ratio": ratio,
         "qkv_bias": "blocks.0.attn.q_bias" in shapes,
-        "init_values": 0.1 if "blocks.0.gamma_1" in shapes else None,
+        "init_values": 0.1 if "blocks.0.gamma_1" in shapes else 0.0,  # timm takes None for its own default
         "use_abs_pos_emb": "pos_embed" in shapes,
         "use_rel_pos_bias": own in shapes,
         "use_shared_rel_pos_bias": shared in shapes,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import torch
 
 from a2mim.checkpoint.globs import any_fits, fits
-from a2mim.checkpoint.storage import State
+from a2mim.checkpoint.reading import State
 from a2mim.errors import InputError
 
 Change = Callable[[torch.Tensor], torch.Tensor]
@@ -60,6 +60,7 @@ class Dialect:
         lacks: globs of names of which none may be there.
         rules: the first that fits a name is taken; a name that none fits is timm's already.
         hints: what the codebase always does and no shape shows (``num_heads``, ``eps``), handed to the family.
+        fold: for what no single name can tell: a change of all tensors under timm's names, and its reverse.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Dialect:
     rules: tuple[Rename | Join | Ignore, ...] = ()
     lacks: tuple[str, ...] = ()
     hints: Mapping[str, object] = field(default_factory=dict)
+    fold: tuple[Callable[[State], State], Callable[[State], State]] | None = None
 
     def fits(self, names: Collection[str]) -> bool:
         """Whether the tensors of these names are a network in this dialect."""
@@ -109,13 +111,15 @@ def to_timm(dialect: Dialect, state: Mapping[str, torch.Tensor]) -> Translation:
         names = tuple(found[index] for index in range(len(templates)))
         _claim(result, timm, names)
         result.state[timm] = torch.cat([state[name] for name in names])
+    if dialect.fold:
+        result.state = dialect.fold[0](result.state)
     return result
 
 
 def from_timm(dialect: Dialect, state: Mapping[str, torch.Tensor]) -> State:
     """The tensors of ``state``, named as in timm, by the dialect's names: the reverse of ``to_timm``."""
     result: State = {}
-    for name, tensor in state.items():
+    for name, tensor in (dialect.fold[1](dict(state)) if dialect.fold else state).items():
         for rule in dialect.rules:
             if isinstance(rule, Ignore):
                 continue

@@ -7,15 +7,17 @@ a ``Format``.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from a2mim.checkpoint import hugging_face
 from a2mim.checkpoint.contents import Contents, Place
 from a2mim.checkpoint.dialects import Dialect, recognise
 from a2mim.checkpoint.globs import fits
 from a2mim.checkpoint.names import DIALECTS
-from a2mim.checkpoint.storage import State
+from a2mim.checkpoint.reading import State
 from a2mim.errors import InputError
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -37,6 +39,7 @@ class Format:
             label whose place is empty in a file is not on offer. No entries: found by the names of its layers.
         parts: name of a part that is no encoder -> globs of its names in the file: dropped, and reported so.
         classifier: prefixes of the classifier where it lies outside the encoder: ("head.fc.",).
+        outside: prefix of another piece of the encoder that lies outside of it -> what its names begin with inside.
         kind: "pre-training" or "classifier" or what else the file is from.
         normalisation: (mean, std) of the images that the encoder was trained on; None where the file or timm says it.
         hints: what meta says about the architecture (``num_heads``, ``img_size``, ...), see ``architectures``.
@@ -50,6 +53,7 @@ class Format:
     encoders: Mapping[str, str] = field(default_factory=dict)
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     classifier: tuple[str, ...] = ()
+    outside: Mapping[str, str] = field(default_factory=dict)
     kind: str = "pre-training"
     normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = IMAGENET
     hints: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda meta: {}
@@ -101,6 +105,7 @@ COMMON_PARTS: Mapping[str, tuple[str, ...]] = {
     ),
     "prediction head": ("predictor.*", "prediction_head.*", "pred_head.*", "lm_head.*"),
     "prototypes": ("prototypes*",),
+    "counter of torch's AveragedModel": ("n_averaged",),
 }
 
 
@@ -119,6 +124,17 @@ def always(**hints: Any) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
     return lambda meta: hints
 
 
+def timm_folder(meta: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What config.json says in the folders that timm and ``a2mim-checkpoint convert --to timm`` write."""
+    cfg = "config.pretrained_cfg"
+    said = args(mean=f"{cfg}.mean", std=f"{cfg}.std", input_size=f"{cfg}.input_size", classes=f"{cfg}.label_names")
+    config = meta["config"]
+    return {"classes": config.get("label_names"), **said(meta)} | {
+        "arch": config["architecture"],
+        "model_args": config.get("model_args") or {},
+    }
+
+
 def look_up(meta: Mapping[str, Any], dotted: str) -> Any:
     """``meta["args"]["lr"]`` for "args.lr", or None."""
     node: Any = meta
@@ -135,6 +151,10 @@ def _says(meta: Mapping[str, Any], condition: str) -> bool:
     return found is not None and (not equals or str(found) == value)
 
 
+_transformers = functools.partial(
+    Format, "transformers", "huggingface/transformers", normalisation=None, hints=hugging_face.hints
+)
+
 FORMATS: tuple[Format, ...] = (
     Format(
         "a2mim",
@@ -144,8 +164,22 @@ FORMATS: tuple[Format, ...] = (
         parts={"reconstruction head": ("head.*",)},
         normalisation=None,
     ),
-    Format("a2mim", "this package", meta=("kind=finetune",), encoders={"encoder": ""}, normalisation=None),
-    Format("a2mim", "this package", meta=("kind=encoder",), encoders={"encoder": ""}, normalisation=None),
+    Format(
+        "a2mim",
+        "this package",
+        meta=("kind=finetune",),
+        encoders={"encoder": ""},
+        kind="classifier",
+        normalisation=None,
+    ),
+    Format(
+        "a2mim",
+        "this package",
+        meta=("kind=encoder",),
+        encoders={"encoder": ""},
+        kind="encoder",
+        normalisation=None,
+    ),
     Format(
         "MAE",
         "facebookresearch/mae",
@@ -197,6 +231,46 @@ FORMATS: tuple[Format, ...] = (
         encoders={"teacher": "teacher:backbone.", "student": "student:backbone."},
         parts={"projection head": ("head.*",)},
     ),
+    _transformers(
+        has=("*.layer_scale1.lambda1", "classifier.weight"),
+        parts={"classifier of class token and mean patch at once, which timm has not": ("classifier.*",)},
+        kind="classifier",
+    ),
+    _transformers(
+        has=("*embeddings.patch_embeddings.*", "classifier.weight"), classifier=("classifier.",), kind="classifier"
+    ),
+    _transformers(
+        has=("*embedder.embedder.convolution.weight", "classifier.1.weight"),
+        classifier=("classifier.1.",),
+        kind="classifier",
+    ),
+    _transformers(
+        has=("*embeddings.distillation_token", "cls_classifier.weight", "distillation_classifier.weight"),
+        classifier=("cls_classifier.",),
+        outside={"distillation_classifier.": "head_dist."},
+        kind="classifier",
+    ),
+    _transformers(
+        has=("*embeddings.patch_embeddings.*", "lm_head.weight", "layernorm.weight"),
+        lacks=("*.layernorm.weight",),
+        outside={"layernorm.": "layernorm."},  # the last norm of a BEiT, which stands with the head
+    ),
+    _transformers(has=("*embeddings.patch_embeddings.*", "decoder.*")),
+    _transformers(
+        has=("*embeddings.patch_embeddings.*",),
+        parts={"pooler": ("pooler.dense.*", "*.pooler.dense.*")},
+        kind="encoder",
+    ),
+    _transformers(has=("*embedder.embedder.convolution.weight",), kind="encoder"),
+    Format(
+        "timm",
+        "huggingface/pytorch-image-models",
+        meta=("config.architecture",),
+        encoders={"model": "*:"},
+        kind="weights",
+        normalisation=None,
+        hints=timm_folder,
+    ),
     Format(
         "timm train.py",
         "huggingface/pytorch-image-models",
@@ -237,9 +311,20 @@ def find(contents: Contents, which: str | None = None, *, landmarks: tuple[str, 
     return _sort_out(contents, format, label, places)
 
 
+def table() -> list[tuple[str, ...]]:
+    """The formats in words: format, where it comes from, what it is, encoder taken (and on offer), what is dropped."""
+    rows: list[tuple[str, ...]] = [("format", "written by", "holds", "encoder (others: `--which`)", "dropped")]
+    for format in FORMATS:
+        labels = list(format.encoders)
+        taken = f"{labels[0]} ({', '.join(labels[1:])})" if labels[1:] else "".join(labels) or "found by its layers"
+        rows.append((format.name, format.source, format.kind, taken, ", ".join(format.parts)))
+    return rows
+
+
 def _sort_out(contents: Contents, format: Format, label: str, places: Mapping[str, Place]) -> Found:
     """Tell the encoder's tensors from those of the parts around it; every tensor goes to exactly one place."""
     found = Found(format, label, tuple(places))
+    outside = {**dict.fromkeys(format.classifier, f"{CLASSIFIER}."), **format.outside}
     dropped: dict[str, list[str]] = {}
     strays = []
     for group, name, tensor in contents.tensors():
@@ -247,10 +332,10 @@ def _sort_out(contents: Contents, format: Format, label: str, places: Mapping[st
         inside = [other for other, place in places.items() if place.holds(group, name)]
         owner = label if label in inside else max(inside, key=lambda other: len(places[other].prefix), default=None)
         short = name[len(places[owner].prefix) :] if owner else name
-        classifier = next((prefix for prefix in format.classifier if name.startswith(prefix)), None)
+        piece = next((prefix for prefix in outside if name.startswith(prefix)), None)
         part = part_of(name, format) or (part_of(short, format) if owner else None)
-        if classifier and group == places[label].group:
-            short, owner, part = f"{CLASSIFIER}.{name[len(classifier) :]}", label, None
+        if piece and group == places[label].group:
+            short, owner, part = outside[piece] + name[len(piece) :], label, None
         if owner == label and part is None:
             found.state[short], found.origin[short] = tensor, full
         elif owner not in (None, label):

@@ -20,9 +20,11 @@ from a2mim.checkpoint import architectures, fitting
 from a2mim.checkpoint.contents import Contents, Place
 from a2mim.checkpoint.dialects import Translation, to_timm
 from a2mim.checkpoint.formats import CLASSIFIER, IMAGENET, Found, find, look_up
+from a2mim.checkpoint.globs import fits
+from a2mim.checkpoint.reading import State, read_checkpoint
 from a2mim.checkpoint.refusals import refuse_strangers
 from a2mim.checkpoint.report import LoadReport, some
-from a2mim.checkpoint.storage import BACKBONE, BEST, LAST, State, read_checkpoint, resolve
+from a2mim.checkpoint.storage import BACKBONE, BEST, LAST, resolve
 from a2mim.encoders import build_encoder, default_img_size
 from a2mim.errors import InputError
 from a2mim.model import MaskedImageModel, create_model
@@ -132,15 +134,16 @@ def _landmarks(arch: Any, model_args: Mapping[str, Any] | None) -> tuple[str, ..
 def _plan(
     contents: Contents, found: Found, arch: str | None, model_args: Mapping[str, Any] | None, *, partial: bool = False
 ) -> _Plan:
-    said = contents.meta.get("arch")
-    if arch and isinstance(said, str) and arch != said:
-        raise InputError(f"{contents.file} holds a {said}, not the {arch} that was asked for")
     dialect = found.dialect
     translation = to_timm(dialect, found.state) if dialect else Translation(dict(found.state))
     hints = {**(dialect.hints if dialect else {}), **found.format.hints(contents.meta)}
     names = dialect.name if dialect else "timm"
-    if "model_args" in contents.meta:  # our own files say all
-        own = {key: value for key, value in dict(contents.meta["model_args"]).items() if key != "num_classes"}
+    told = hints if "model_args" in hints else contents.meta
+    said = told.get("arch")
+    if arch and isinstance(said, str) and arch != said:
+        raise InputError(f"{contents.file} holds a {said}, not the {arch} that was asked for")
+    if "model_args" in told:  # our own files and timm's folders say all
+        own = {key: value for key, value in dict(told["model_args"]).items() if key != "num_classes"}
         for key, value in (model_args or {}).items():
             if key in own and own[key] != value:
                 raise InputError(f"{contents.file} was built with {key}={own[key]}, not {key}={value}")
@@ -200,7 +203,7 @@ def _build(contents: Contents, found: Found, plan: _Plan, num_classes: int | Non
         parts=parts,
         matched=tuple(fitted),
         reshaped=reshaped,
-        missing=tuple(name for name in missing if not name.startswith(heads)),
+        missing=tuple(name for name in missing if not name.startswith(heads) or classes == classes_in_file),
         unexpected=tuple(origin.get(name, name) for name in state if name not in own) + found.strays,
     )
     timm_model: Any = model
@@ -217,8 +220,8 @@ def _build(contents: Contents, found: Found, plan: _Plan, num_classes: int | Non
 def _report(contents: Contents, found: Found, plan: _Plan, model: Any, **known: Any) -> LoadReport:
     meta, hints, notes = contents.meta, plan.hints, list(plan.notes)
     eps = hints.get("eps")
-    if eps is not None and _set_eps(model, eps):
-        notes.append(f"LayerNorm with eps {eps:g}, as the file says")
+    eps = eps if isinstance(eps, Mapping) or eps is None else {"*": eps}
+    notes += [f"LayerNorm with eps {value:g}, as the file says" for value in _set_eps(model, eps or {})]
     heads = _classifiers(plan.arch)
     sizes = {name: value.numel() for name, value in model.named_parameters() if not name.startswith(heads)}
     matched = set(known["matched"])
@@ -228,6 +231,8 @@ def _report(contents: Contents, found: Found, plan: _Plan, model: Any, **known: 
         if plan.assumed and found.format.normalisation is None:
             mean, std = IMAGENET
             notes.append("mean and std of ImageNet: the file does not say how its images were normalised")
+    if "input_size" in hints:  # of a network for images of any size
+        model.default_cfg = {**model.default_cfg, "input_size": tuple(hints["input_size"])}
     return LoadReport(
         path=str(contents.file),
         format=found.format.name,
@@ -291,13 +296,15 @@ def _classifiers(arch: str) -> tuple[str, ...]:
     return tuple(f"{name}." for name in ((names,) if isinstance(names, str) else names))
 
 
-def _set_eps(model: nn.Module, eps: float) -> bool:
-    """Give every LayerNorm this eps; whether one had another."""
-    norms = [module for module in model.modules() if isinstance(module, nn.LayerNorm)]
-    changed = any(norm.eps != eps for norm in norms)
-    for norm in norms:
-        norm.eps = eps
-    return changed
+def _set_eps(model: nn.Module, eps: Mapping[str, float]) -> tuple[float, ...]:
+    """Give every LayerNorm the eps of the first glob that fits its name; those that were not timm's."""
+    changed = set()
+    for name, norm in model.named_modules():
+        value = next((value for glob, value in eps.items() if fits(name, (glob,))), None)
+        if isinstance(norm, nn.LayerNorm) and value is not None and norm.eps != value:
+            norm.eps = value
+            changed.add(value)
+    return tuple(sorted(changed))
 
 
 def _channels(model: nn.Module) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from a2mim.checkpoint.dialects import Dialect
 from a2mim.checkpoint.names_convolutional import CONVNEXT, RESNET
 from a2mim.checkpoint.names_swin import SWIN
+from a2mim.checkpoint.names_torchvision import TORCHVISION
+from a2mim.checkpoint.names_transformers import TRANSFORMERS
 from a2mim.checkpoint.names_vit import BEIT, VIT
 
-DIALECTS: tuple[Dialect, ...] = (*BEIT, *VIT, *SWIN, *CONVNEXT, *RESNET)
+DIALECTS: tuple[Dialect, ...] = (*BEIT, *VIT, *SWIN, *CONVNEXT, *RESNET, *TORCHVISION, *TRANSFORMERS)
