@@ -28,7 +28,7 @@ def test_a_plain_file_is_its_own_encoder():
     found = formats.find(contents(STATE))
     assert (found.format.name, found.which, found.choices) == ("plain weights", "model", ("model",))
     assert found.state.keys() == STATE.keys()
-    assert found.dialect.name == "timm ViT"
+    assert found.dialect.name == "ViT"
 
 
 def test_an_unknown_prefix_is_found_by_the_layers_and_what_lies_beside_is_reported():

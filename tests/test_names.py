@@ -1,5 +1,7 @@
 """Every dialect: its rules read the same in both directions."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -15,6 +17,7 @@ def test_dialects_have_names_of_their_own_and_known_families():
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
 def test_rules_read_the_same_in_both_directions(dialect):
+    dialect = replace(dialect, fold=None)  # which changes whole networks, not names
     for rule in dialect.rules:
         if isinstance(rule, Ignore) or (isinstance(rule, Rename) and (rule.change or rule.back)):
             continue

@@ -60,6 +60,7 @@ class Dialect:
         lacks: globs of names of which none may be there.
         rules: the first that fits a name is taken; a name that none fits is timm's already.
         hints: what the codebase always does and no shape shows (``num_heads``, ``eps``), handed to the family.
+        note: what the reader of a report should know about this translation.
         fold: for what no single name can tell: a change of all tensors under timm's names, and its reverse.
     """
 
@@ -69,6 +70,7 @@ class Dialect:
     rules: tuple[Rename | Join | Ignore, ...] = ()
     lacks: tuple[str, ...] = ()
     hints: Mapping[str, object] = field(default_factory=dict)
+    note: str = ""
     fold: tuple[Callable[[State], State], Callable[[State], State]] | None = None
 
     def fits(self, names: Collection[str]) -> bool:

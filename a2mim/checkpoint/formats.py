@@ -127,12 +127,21 @@ def always(**hints: Any) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
 def timm_folder(meta: Mapping[str, Any]) -> Mapping[str, Any]:
     """What config.json says in the folders that timm and ``a2mim-checkpoint convert --to timm`` write."""
     cfg = "config.pretrained_cfg"
-    said = args(mean=f"{cfg}.mean", std=f"{cfg}.std", input_size=f"{cfg}.input_size", classes=f"{cfg}.label_names")
-    config = meta["config"]
-    return {"classes": config.get("label_names"), **said(meta)} | {
-        "arch": config["architecture"],
-        "model_args": config.get("model_args") or {},
-    }
+    said = args(
+        arch="config.architecture",
+        model_args="config.model_args",
+        classes="config.label_names",
+        mean=f"{cfg}.mean",
+        std=f"{cfg}.std",
+        input_size=f"{cfg}.input_size",
+    )
+    return {"model_args": {}, **said(meta)}
+
+
+def normalised_by_flag(meta: Mapping[str, Any]) -> Mapping[str, Any]:
+    """BEiT and what grew from it normalise by one half unless this flag was given."""
+    imagenet = look_up(meta, "args.imagenet_default_mean_and_std")
+    return dict(zip(("mean", "std"), IMAGENET, strict=True)) if imagenet else {}
 
 
 def look_up(meta: Mapping[str, Any], dotted: str) -> Any:
@@ -190,17 +199,74 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "MAE",
         "facebookresearch/mae",
-        has=("patch_embed.proj.weight", "head.weight"),
-        meta=("args.global_pool", "args.blr"),
+        has=("patch_embed.proj.weight", "head.*"),
+        meta=("args.blr", "args.nb_classes"),
         encoders={"encoder": ""},
         kind="classifier",
     ),
     Format(
         "SimMIM",
         "microsoft/SimMIM",
-        has=("encoder.mask_token", "encoder.patch_embed.proj.weight", "decoder.0.weight"),
+        has=("encoder.mask_token", "encoder.blocks.0.attn.qkv.weight", "decoder.0.weight"),
         encoders={"encoder": "encoder."},
         hints=args(img_size="config.DATA.IMG_SIZE", num_heads="config.MODEL.VIT.NUM_HEADS"),
+    ),
+    Format(
+        "SimMIM",
+        "microsoft/SimMIM",
+        has=("blocks.0.attn.q_bias", "head.weight"),
+        meta=("config.MODEL.VIT",),
+        encoders={"encoder": ""},
+        kind="classifier",
+        hints=args(img_size="config.DATA.IMG_SIZE", num_heads="config.MODEL.VIT.NUM_HEADS"),
+    ),
+    Format(
+        "CAE",
+        "lxtGH/CAE",
+        has=("encoder.blocks.0.attn.q_bias", "teacher.blocks.0.attn.q_bias", "pretext_neck.*"),
+        encoders={"encoder": "encoder.", "teacher": "teacher."},
+        parts={"regressor and decoder": ("pretext_neck.*", "encoder_to_decoder*")},
+        hints=lambda meta: {"num_heads": 16 if "large" in str(look_up(meta, "args.model")) else 12},
+    ),
+    Format(
+        "BEiT",
+        "microsoft/unilm (beit, beit2), microsoft/PeCo",
+        has=("blocks.0.attn.q_bias", "lm_head.weight", "mask_token"),
+        encoders={"encoder": ""},
+        parts={"layers of the class token's pre-training": ("cls_pt_layers.*",)},
+        normalisation=HALF,
+        hints=normalised_by_flag,
+    ),
+    Format(
+        "BEiT",
+        "microsoft/unilm (beit, beit2), microsoft/PeCo, lxtGH/CAE",
+        has=("blocks.0.attn.q_bias", "patch_embed.proj.weight", "head.weight"),
+        encoders={"encoder": ""},
+        kind="classifier",
+        normalisation=HALF,
+        hints=normalised_by_flag,
+    ),
+    Format(
+        "DeiT",
+        "facebookresearch/deit",
+        has=("dist_token", "head_dist.weight", "blocks.0.attn.qkv.weight"),
+        encoders={"model": "*:", "ema": "*ema:"},
+        kind="classifier",
+    ),
+    Format(
+        "DeiT",
+        "facebookresearch/deit",
+        has=("patch_embed.proj.weight", "blocks.0.attn.qkv.weight", "head.weight"),
+        meta=("args.repeated_aug",),
+        encoders={"model": "*:", "ema": "*ema:"},
+        kind="classifier",
+    ),
+    Format(
+        "MaskFeat",
+        "facebookresearch/SlowFast",
+        has=("model_state:patch_embed.proj.weight", "model_state:pred_head*"),
+        encoders={"encoder": "model_state:"},
+        parts={"prediction head": ("pred_head*",), "decoder": ("decoder*",)},
     ),
     Format(
         "MoCo v3",
@@ -218,11 +284,27 @@ FORMATS: tuple[Format, ...] = (
         hints=always(num_heads=12),  # its ViT-S has 12 heads of 32, as its ViT-B has 12 of 64
     ),
     Format(
+        "MoCo v3",
+        "facebookresearch/moco-v3",
+        has=("patch_embed.proj.weight", "head.weight"),
+        meta=("arch=vit_small",),
+        encoders={"encoder": ""},
+        kind="classifier",
+        hints=always(num_heads=12),
+    ),
+    Format(
         "MoCo",
         "facebookresearch/moco",
         has=("encoder_q.*", "encoder_k.*"),
         encoders={"query": "encoder_q.", "key": "encoder_k."},
         parts={"projection head": ("encoder_q.fc.*", "encoder_k.fc.*")},
+    ),
+    Format(
+        "iBOT",
+        "bytedance/ibot",
+        has=("teacher:backbone.*", "student:backbone.*", "student:backbone.masked_embed"),
+        encoders={"teacher": "teacher:backbone.", "student": "student:backbone."},
+        parts={"projection head": ("head.*",)},
     ),
     Format(
         "DINO",
@@ -328,7 +410,7 @@ def _sort_out(contents: Contents, format: Format, label: str, places: Mapping[st
     dropped: dict[str, list[str]] = {}
     strays = []
     for group, name, tensor in contents.tensors():
-        full = name if group == contents.main else f"{group}:{name}"
+        full = name if group == contents.main and contents.main_is_named else f"{group}:{name}"
         inside = [other for other, place in places.items() if place.holds(group, name)]
         owner = label if label in inside else max(inside, key=lambda other: len(places[other].prefix), default=None)
         short = name[len(places[owner].prefix) :] if owner else name

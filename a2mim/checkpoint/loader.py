@@ -66,7 +66,7 @@ def load_encoder(
         InputError: an unreadable file, an unknown or contradicted architecture, other shapes, too little coverage.
     """
     contents = _read(path, trust)
-    found = find(contents, which, landmarks=_landmarks(arch or contents.meta.get("arch"), model_args))
+    found = find(contents, which, landmarks=_landmarks(arch or _said(contents.meta), model_args))
     plan = _plan(contents, found, arch, model_args, partial=min_coverage < 1)
     model, report = _build(contents, found, plan, num_classes)
     if reason := refusal(report, min_coverage):
@@ -123,9 +123,15 @@ def _read(path: str | os.PathLike[str], trust: bool, prefer: tuple[str, ...] = (
     return contents
 
 
-def _landmarks(arch: Any, model_args: Mapping[str, Any] | None) -> tuple[str, ...]:
+def _said(told: Mapping[str, Any]) -> str | None:
+    """The timm architecture that a file names; a codebase's own name for one ("vit_small" of MoCo v3) says nothing."""
+    arch = told.get("arch")
+    return arch if isinstance(arch, str) and ("model_args" in told or timm.is_model(arch)) else None
+
+
+def _landmarks(arch: str | None, model_args: Mapping[str, Any] | None) -> tuple[str, ...]:
     """Names that a network of this architecture has, to find it by."""
-    if not isinstance(arch, str):
+    if arch is None:
         return ()
     with fitting.without_weights():
         return tuple(name for name, _ in build_encoder(arch, model_args)[0].named_parameters())[:8]
@@ -139,8 +145,8 @@ def _plan(
     hints = {**(dialect.hints if dialect else {}), **found.format.hints(contents.meta)}
     names = dialect.name if dialect else "timm"
     told = hints if "model_args" in hints else contents.meta
-    said = told.get("arch")
-    if arch and isinstance(said, str) and arch != said:
+    said = _said(told)
+    if arch and said and arch != said:
         raise InputError(f"{contents.file} holds a {said}, not the {arch} that was asked for")
     if "model_args" in told:  # our own files and timm's folders say all
         own = {key: value for key, value in dict(told["model_args"]).items() if key != "num_classes"}
@@ -148,7 +154,7 @@ def _plan(
             if key in own and own[key] != value:
                 raise InputError(f"{contents.file} was built with {key}={own[key]}, not {key}={value}")
         return _Plan(str(said), {**own, **(model_args or {})}, translation, names, hints)
-    chosen = arch or (said if isinstance(said, str) else hints.get("arch"))
+    chosen = arch or said or hints.get("arch")
     if dialect is None:
         if chosen is None:
             raise InputError(
@@ -166,7 +172,8 @@ def _plan(
         )
     except InputError as error:
         raise InputError(f"{contents.file}: {error}") from error
-    return _Plan(inferred.arch, inferred.model_args, translation, names, hints, inferred.notes, assumed=chosen is None)
+    notes = (*inferred.notes, *filter(None, [dialect.note]))
+    return _Plan(inferred.arch, inferred.model_args, translation, names, hints, notes, assumed=chosen is None)
 
 
 def _build(contents: Contents, found: Found, plan: _Plan, num_classes: int | None) -> tuple[nn.Module, LoadReport]:
