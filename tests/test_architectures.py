@@ -104,5 +104,5 @@ def test_a_position_embedding_that_is_no_square_asks_for_the_image_size():
 
 def test_a_resnet_that_timm_does_not_have_is_refused():
     state = {**shapes("resnet18"), "conv1.weight": torch.zeros(32, 3, 7, 7)}
-    with pytest.raises(InputError, match="first convolution gives 32 channels is not in timm"):
+    with pytest.raises(InputError, match="first convolution is 7x7 with 32 channels is not in timm"):
         inferred(state)

@@ -84,13 +84,15 @@ def infer(
     held = kind.describe({name: value.shape for name, value in state.items()}, {**hints, **given}, notes)
     chosen = arch or kind.name(held)
     named = _named(chosen, family, tuple(sorted((key, _frozen(value)) for key, value in given.items())))
+    if sizes == "file" and arch and (named is None or _of_another_kind(held, named)):
+        return infer(family, state, hints, model_args=given)  # the file's word for another network of its project
     if named is None:
         raise InputError(
             f"the file holds a {kind.name(held)}-like network ({_words(held, kind.sizes)}), not the {chosen} asked for"
         )
     differ = {key: value for key, value in held.items() if not _equal(value, {**named, **given}.get(key))}
     wrong = [key for key in kind.sizes if key in differ]
-    if sizes == "agree" or (sizes == "file" and given.keys() & set(wrong)):
+    if sizes == "agree" or _of_another_kind(held, named) or (sizes == "file" and given.keys() & set(wrong)):
         if arch is None:
             wrong = [key for key in wrong if key in given]
         if wrong:
@@ -99,6 +101,11 @@ def infer(
     kept = {*given, *(wrong if sizes == "given" else ())}
     differ = {key: value for key, value in differ.items() if key not in kept}
     return Architecture(chosen, {**differ, **given}, tuple(notes))
+
+
+def _of_another_kind(held: Keywords, named: Keywords) -> bool:
+    """Whether networks differ in what timm has other names for, and no keyword."""
+    return any(held.get(key) != named.get(key) for key in ("bottleneck", "distilled"))
 
 
 @functools.lru_cache(maxsize=64)
@@ -357,9 +364,10 @@ def _describe_resnet(shapes: Shapes, hints: Mapping[str, Any], notes: list[str])
         "stem_width": shapes["conv1.3.weight"][0] if deep else 64,
         "avg_down": shortcut.endswith("downsample.1.weight"),
     }
-    if not deep and stem[0] != 64:
+    if not deep and (stem[0], stem[-1]) != (64, 7):
         raise InputError(
-            f"a ResNet whose first convolution gives {stem[0]} channels is not in timm, which has 64 there"
+            f"a ResNet whose first convolution is {stem[-1]}x{stem[-1]} with {stem[0]} channels is not in timm, "
+            "which has 7x7 and 64 there"
         )
     return found
 

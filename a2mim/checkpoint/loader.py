@@ -158,7 +158,8 @@ def _plan(
     if dialect is None:
         if chosen is None:
             raise InputError(
-                f"{contents.file} does not name its architecture; give the timm name with --model (arch=...)"
+                f"{contents.file} does not name its architecture, and its layers ({some(found.state)}) are of no "
+                "family that names and shapes tell; give the timm name with --model (arch=...)"
             )
         return _Plan(chosen, dict(model_args or {}), translation, names, hints)
     try:
