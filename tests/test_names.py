@@ -24,9 +24,9 @@ def test_rules_read_the_same_in_both_directions(dialect):
         templates = rule.theirs if isinstance(rule, Join) else (rule.theirs,)
         theirs = {_numbered(name) + ".weight": torch.full((1, 2), float(at)) for at, name in enumerate(templates)}
         timm = to_timm(dialect, theirs).state
-        back = from_timm(dialect, timm)
-        assert back.keys() == theirs.keys(), rule
-        assert all(torch.equal(back[name], value) for name, value in theirs.items()), rule
+        again = to_timm(dialect, from_timm(dialect, timm)).state  # where several names mean one, the first is written
+        assert again.keys() == timm.keys(), rule
+        assert all(torch.equal(again[name], value) for name, value in timm.items()), rule
 
 
 def _numbered(template):

@@ -291,6 +291,9 @@ def _describe_swin(shapes: Shapes, hints: Mapping[str, Any], notes: list[str]) -
     window = max((_side(table[0], "the relative position bias") + 1) // 2 for table in tables)
     window = int(hints.get("window_size") or window)
     image = hints.get("img_size")
+    mask = shapes.get("layers.0.blocks.1.attn_mask")  # of Swin's own files: (windows, places, places)
+    if image is None and mask is not None:
+        image = _side(mask[0] * mask[1], "the attention mask") * patch
     if image is None and not hints.get("named"):
         image = window * patch * 2 ** (stages - 1)
         notes.append(

@@ -59,6 +59,9 @@ class Contents:
     @classmethod
     def of(cls, checkpoint: Mapping[str, Any], file: Path) -> Contents:
         groups = {path: _unwrapped(state) for path, state in _walk(checkpoint)}
+        for path, state in list(groups.items()):
+            groups[path], copy = _without_mmcv_copy(state)
+            groups |= {"ema_state_dict": copy} if copy else {}  # as mmengine, its successor, has it
         meta = {key: value for key, value in checkpoint.items() if not isinstance(value, torch.Tensor)}
         return cls(file, groups, {key: value for key, value in meta.items() if key not in groups})
 
@@ -119,6 +122,15 @@ def _walk(node: Mapping[str, Any], path: str = "", depth: int = 0) -> Iterator[t
     for key, value in node.items():
         if isinstance(value, Mapping) and depth < _DEPTH and not str(key).lower().startswith(_NOT_WEIGHTS):
             yield from _walk(value, f"{path}/{key}".lstrip("/"), depth + 1)
+
+
+def _without_mmcv_copy(state: State) -> tuple[State, State]:
+    """mmcv keeps a second copy among the weights, "ema_" before the name and "_" for its dots: both, apart."""
+    if not any(name.startswith("ema_") for name in state):
+        return state, {}
+    dotted = {f"ema_{name.replace('.', '_')}": name for name in state}
+    copy = {dotted[name]: value for name, value in state.items() if name in dotted}
+    return {name: value for name, value in state.items() if name not in dotted}, copy
 
 
 def _unwrapped(state: State) -> State:

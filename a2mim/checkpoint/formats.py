@@ -105,6 +105,9 @@ COMMON_PARTS: Mapping[str, tuple[str, ...]] = {
     ),
     "prediction head": ("predictor.*", "prediction_head.*", "pred_head.*", "lm_head.*"),
     "prototypes": ("prototypes*",),
+    "neck": ("neck.*",),
+    "data preprocessing": ("data_preprocessor.*",),
+    "counter": ("steps", "n_averaged"),
     "counter of torch's AveragedModel": ("n_averaged",),
 }
 
@@ -142,6 +145,13 @@ def normalised_by_flag(meta: Mapping[str, Any]) -> Mapping[str, Any]:
     """BEiT and what grew from it normalise by one half unless this flag was given."""
     imagenet = look_up(meta, "args.imagenet_default_mean_and_std")
     return dict(zip(("mean", "std"), IMAGENET, strict=True)) if imagenet else {}
+
+
+def openmmlab(meta: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Classes, and the heads of MoCo v3's ViT-S, which the text of the configuration names."""
+    heads = {"num_heads": 12} if "mocov3-s" in str(look_up(meta, "meta.config")) else {}
+    classes = look_up(meta, "meta.CLASSES") or look_up(meta, "meta.dataset_meta.classes")
+    return {**heads, **({"classes": classes} if isinstance(classes, list | tuple) else {})}
 
 
 def look_up(meta: Mapping[str, Any], dotted: str) -> Any:
@@ -221,6 +231,21 @@ FORMATS: tuple[Format, ...] = (
         hints=args(img_size="config.DATA.IMG_SIZE", num_heads="config.MODEL.VIT.NUM_HEADS"),
     ),
     Format(
+        "SimMIM",
+        "microsoft/SimMIM",
+        has=("encoder.mask_token", "encoder.layers.0.blocks.0.attn.*", "decoder.0.weight"),
+        encoders={"encoder": "encoder."},
+        hints=args(img_size="config.DATA.IMG_SIZE"),
+    ),
+    Format(
+        "Swin",
+        "microsoft/Swin-Transformer, microsoft/SimMIM",
+        has=("layers.0.blocks.0.attn.relative_position_bias_table", "layers.0.downsample.*", "head.weight"),
+        encoders={"model": "*:", "ema": "*ema:"},
+        kind="classifier",
+        hints=args(img_size="config.DATA.IMG_SIZE"),
+    ),
+    Format(
         "CAE",
         "lxtGH/CAE",
         has=("encoder.blocks.0.attn.q_bias", "teacher.blocks.0.attn.q_bias", "pretext_neck.*"),
@@ -267,6 +292,62 @@ FORMATS: tuple[Format, ...] = (
         has=("model_state:patch_embed.proj.weight", "model_state:pred_head*"),
         encoders={"encoder": "model_state:"},
         parts={"prediction head": ("pred_head*",), "decoder": ("decoder*",)},
+    ),
+    Format(
+        "A2MIM, SimMIM",
+        "Westlake-AI/openmixup, open-mmlab/mmpretrain",
+        has=("backbone.mask_token", "neck.*"),
+        meta=("meta",),
+        encoders={"backbone": "backbone.", "unaveraged": "ema_state_dict:backbone."},
+        parts={"mask token": ("backbone.mask_*",), "decoder": ("neck.*", "head.*")},
+        hints=openmmlab,
+    ),
+    Format(
+        "OpenMMLab",
+        "open-mmlab/mmselfsup, Westlake-AI/openmixup",
+        has=("encoder_q.0.*", "encoder_k.0.*"),
+        encoders={"query": "encoder_q.0.", "key": "encoder_k.0."},
+        parts={"neck": ("encoder_q.1.*", "encoder_k.1.*"), "head": ("head.*",)},
+        hints=openmmlab,
+    ),
+    Format(
+        "OpenMMLab",
+        "open-mmlab/mmselfsup, Westlake-AI/openmixup",
+        has=("online_net.0.*", "target_net.0.*"),
+        encoders={"online": "online_net.0.", "target": "target_net.0."},
+        parts={"neck": ("online_net.1.*", "target_net.1.*"), "head": ("head.*",)},
+        hints=openmmlab,
+    ),
+    Format(
+        "OpenMMLab",
+        "open-mmlab/mmpretrain, mmselfsup, Westlake-AI/openmixup",
+        has=("backbone.*", "neck.*"),
+        meta=("meta",),
+        encoders={
+            "backbone": "backbone.",
+            "momentum": "momentum_encoder.0.",
+            "target": "target_net.0.",
+            "key": "encoder_k.0.",
+            "teacher": "teacher.",
+            "unaveraged": "ema_state_dict:backbone.",
+        },
+        parts={
+            "neck": ("neck*", "momentum_encoder.1.*", "target_net.1.*", "encoder_k.1.*"),
+            "head": ("head.*",),
+            "target generator": ("target_generator.*",),
+        },
+        hints=openmmlab,
+    ),
+    Format(
+        "OpenMMLab",
+        "open-mmlab/mmpretrain, mmcls, Westlake-AI/openmixup",
+        has=("backbone.*",),
+        meta=("meta",),
+        encoders={"backbone": "backbone.", "unaveraged": "ema_state_dict:backbone."},
+        parts={"second head": ("head.layers.head_dist.*",)},
+        classifier=("head.fc.", "head.fc_cls.", "head.layers.head.", "cls_head.fc."),
+        kind="classifier",
+        hints=openmmlab,
     ),
     Format(
         "MoCo v3",

@@ -165,7 +165,7 @@ def _plan(
     try:
         inferred = architectures.infer(
             dialect.family,
-            translation.state,
+            {**{name: found.state[name] for name in translation.ignored}, **translation.state},
             hints,
             arch=chosen,
             model_args=model_args,
