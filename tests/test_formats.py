@@ -1,113 +1,33 @@
-"""Which encoder is taken from a file, and where all else goes; each format is tested with its dialect."""
-
 from pathlib import Path
 
-import pytest
-import timm
 import torch
 
-from a2mim.checkpoint import formats
 from a2mim.checkpoint.contents import Contents
-from a2mim.errors import InputError
+from a2mim.checkpoint.formats import Format, always, args, look_up
 
-VIT = timm.create_model(
-    "vit_tiny_patch16_224", img_size=32, patch_size=8, embed_dim=64, depth=1, num_heads=1, num_classes=3
-)
-STATE = VIT.state_dict()
+W = torch.zeros(2, 2)
+META = {"args": {"lr": 0.1, "blr": None}, "kind": "pretrain"}
 
 
-def contents(checkpoint):
-    return Contents.of(checkpoint, Path("file.pth"))
+def contents(*names, **meta):
+    return Contents.of({"state_dict": dict.fromkeys(names, W), **meta}, Path("file.pth"))
 
 
-def under(prefix, state=STATE):
-    return {prefix + name: value for name, value in state.items()}
+def test_a_format_fits_when_all_is_there_and_nothing_that_must_not_be():
+    format = Format("x", "a/b", has=("conv.weight", "head.*"), lacks=("neck.*",), meta=("args.lr", "kind=pretrain"))
+    assert format.fits(contents("conv.weight", "head.0.bias", **META))
+    assert not format.fits(contents("conv.weight", **META))
+    assert not format.fits(contents("conv.weight", "head.0.bias", "neck.fc", **META))
+    assert not format.fits(contents("conv.weight", "head.0.bias", args={}, kind="pretrain"))
+    assert not format.fits(contents("conv.weight", "head.0.bias", args={"lr": 1}, kind="finetune"))
 
 
-def test_a_plain_file_is_its_own_encoder():
-    found = formats.find(contents(STATE))
-    assert (found.format.name, found.which, found.choices) == ("plain weights", "model", ("model",))
-    assert found.state.keys() == STATE.keys()
-    assert found.dialect.name == "ViT"
+def test_settings_are_looked_up_by_dotted_names():
+    assert look_up(META, "args.lr") == 0.1
+    assert look_up(META, "args.none") is None
+    assert look_up(META, "kind.lr") is None
 
 
-def test_an_unknown_prefix_is_found_by_the_layers_and_what_lies_beside_is_reported():
-    found = formats.find(contents({"state_dict": under("net.trunk.") | {"criterion.center": torch.zeros(1, 3)}}))
-    assert found.which == "net.trunk"
-    assert found.state.keys() == STATE.keys()
-    assert found.origin["cls_token"] == "net.trunk.cls_token"
-    assert found.strays == ("criterion.center",)
-
-
-def test_parts_that_every_codebase_has_are_dropped_by_name():
-    extra = {
-        "projector.0.weight": torch.zeros(2, 2),
-        "queue": torch.zeros(2, 2),
-        "prototypes.weight": torch.zeros(2, 2),
-    }
-    found = formats.find(contents({"state_dict": under("backbone.") | extra}))
-    assert found.dropped == {
-        "projection head": ("projector.0.weight",),
-        "queue": ("queue",),
-        "prototypes": ("prototypes.weight",),
-    }
-    assert found.strays == ()
-
-
-def test_two_unknown_networks_are_a_question_and_no_guess():
-    both = contents({"state_dict": under("left.") | under("right.")})
-    with pytest.raises(InputError, match="holds 2 networks; choose one with --which: left, right"):
-        formats.find(both)
-    found = formats.find(both, "right")
-    assert found.which == "right"
-    assert found.dropped == {"left encoder": tuple(under("left."))}
-
-
-def test_an_unknown_pair_of_groups_is_a_question_too():
-    with pytest.raises(InputError, match="choose one with --which: model, two"):
-        formats.find(contents({"one": STATE, "two": STATE}))
-
-
-def test_an_ema_copy_beside_plain_weights_is_on_offer():
-    found = formats.find(contents({"model": STATE, "model_ema": STATE}))
-    assert (found.which, found.choices) == ("model", ("model", "ema"))
-    assert found.dropped["ema encoder"][0] == "model_ema:cls_token"
-
-
-def test_an_encoder_that_is_not_there_is_told_with_those_that_are():
-    with pytest.raises(InputError, match=r"has no encoder 'teacher' \(plain weights\); it has: model"):
-        formats.find(contents(STATE), "teacher")
-
-
-def test_a_file_without_a_network_says_what_it_holds():
-    with pytest.raises(
-        InputError, match=r"no network that is known here; .*--model.* top level: 1 tensors \(conv, ...\)"
-    ):
-        formats.find(contents({"conv": torch.zeros(2, 2)}))
-
-
-def test_every_tensor_goes_to_one_place():
-    checkpoint = {
-        "state_dict": under("module.encoder_q.") | under("module.encoder_k.") | {"module.queue": torch.zeros(2, 2)},
-        "epoch": 3,
-    }
-    found = formats.find(contents(checkpoint))
-    everything = [*found.origin.values(), *(name for names in found.dropped.values() for name in names), *found.strays]
-    assert sorted(everything) == sorted(contents(checkpoint).groups["state_dict"])
-
-
-def test_the_table_has_a_row_for_every_format():
-    rows = formats.table()
-    assert len(rows) == len(formats.FORMATS) + 1
-    assert all(len(row) == len(rows[0]) for row in rows)
-    moco = next(row for row in rows if row[0] == "MoCo v3")
-    assert moco[3] == "base (momentum)"
-
-
-@pytest.mark.parametrize("format", formats.FORMATS, ids=lambda format: f"{format.name}, {format.kind}")
-def test_formats_say_what_they_are(format):
-    assert format.name
-    assert format.kind
-    assert format is formats.FORMATS[-1] or format.has or format.meta  # the last one alone fits everything
-    if format.normalisation:
-        assert all(len(values) == 3 for values in format.normalisation)
+def test_hints_from_the_file_and_for_all_files():
+    assert args(img_size="args.input_size", lr="args.lr", blr="args.blr")(META) == {"lr": 0.1}
+    assert always(num_heads=12)(META) == {"num_heads": 12}

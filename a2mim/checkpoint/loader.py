@@ -2,7 +2,7 @@
 
 Nothing is loaded in silence: ``load_encoder`` returns the model together with a ``LoadReport`` that says what was
 matched, missing, unexpected, reshaped and dropped, and refuses a file that does not cover the encoder. The way of a
-file: ``storage`` reads it, ``formats`` finds the encoder in it, ``dialects`` gives its layers timm's names,
+file: ``reading`` reads it, ``finding`` finds the encoder in it, ``dialects`` gives its layers timm's names,
 ``architectures`` tells which model they are, ``fitting`` puts them in.
 """
 
@@ -19,7 +19,8 @@ from torch import nn
 from a2mim.checkpoint import architectures, fitting
 from a2mim.checkpoint.contents import Contents, Place
 from a2mim.checkpoint.dialects import Translation, to_timm
-from a2mim.checkpoint.formats import CLASSIFIER, IMAGENET, Found, find, look_up
+from a2mim.checkpoint.finding import CLASSIFIER, Found, find
+from a2mim.checkpoint.formats import IMAGENET, look_up
 from a2mim.checkpoint.globs import fits
 from a2mim.checkpoint.reading import State, read_checkpoint
 from a2mim.checkpoint.refusals import refuse_strangers

@@ -1,0 +1,151 @@
+"""Finding the encoder in a file: every tensor is the encoder's, of a known part, or reported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from a2mim.checkpoint.contents import Contents, Place
+from a2mim.checkpoint.dialects import Dialect, recognise
+from a2mim.checkpoint.formats import Format
+from a2mim.checkpoint.globs import fits
+from a2mim.checkpoint.names import DIALECTS
+from a2mim.checkpoint.reading import State
+from a2mim.checkpoint.table import FORMATS
+from a2mim.errors import InputError
+
+CLASSIFIER = "@classifier"  # stands for timm's name of the classifier, which differs from family to family
+
+# parts that many codebases have; a format's own ``parts`` are looked at first
+COMMON_PARTS: Mapping[str, tuple[str, ...]] = {
+    "mask token": ("mask_token", "*.mask_token", "mask_tokens.*", "masked_embed"),
+    "decoder": ("decoder*", "dense_decoder.*", "densify*"),
+    "queue": ("queue*", "*.queue", "*.queue_ptr"),
+    "projection head": (
+        "projector.*",
+        "projection_head.*",
+        "proj_head.*",
+        "projection.*",
+        "head.mlp.*",
+        "head.last_layer.*",
+    ),
+    "prediction head": ("predictor.*", "prediction_head.*", "pred_head.*", "lm_head.*"),
+    "prototypes": ("prototypes*",),
+    "neck": ("neck.*",),
+    "data preprocessing": ("data_preprocessor.*",),
+    "counter": ("steps", "n_averaged"),
+    "counter of torch's AveragedModel": ("n_averaged",),
+}
+
+
+@dataclass
+class Found:
+    """An encoder that was found in a file, and what lies around it.
+
+    ``state`` has the encoder's tensors by the file's names without the prefix, the classifier's under ``CLASSIFIER``;
+    ``origin`` gives each its full name in the file, ``dropped`` the full names of each part that is left out, and
+    ``strays`` those that lie beside the encoder and belong to no part known here.
+    """
+
+    format: Format
+    which: str
+    choices: tuple[str, ...]
+    state: State = field(default_factory=dict)
+    origin: dict[str, str] = field(default_factory=dict)
+    dropped: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    strays: tuple[str, ...] = ()
+
+    @property
+    def dialect(self) -> Dialect | None:
+        return recognise(self.state, DIALECTS)
+
+
+def find(contents: Contents, which: str | None = None, *, landmarks: tuple[str, ...] = ()) -> Found:
+    """The encoder in a file.
+
+    Args:
+        which: label of the encoder, for files that hold several; the default is the one that the authors evaluate.
+        landmarks: names that the network is known to have, for networks of no dialect listed here.
+
+    Raises:
+        InputError: nothing in the file is a network known here, or it has no such encoder.
+    """
+    format = next(format for format in FORMATS if format.fits(contents))  # the last one fits everything
+    places = {label: contents.place(address) for label, address in format.encoders.items()}
+    if not places:
+        places = _search(contents, landmarks)
+    places = {label: place for label, place in places.items() if contents.at(place)}
+    if not places:
+        raise InputError(
+            f"{contents.file} holds no network that is known here; give the timm name with --model (arch=...). "
+            f"It has {contents.summary()}"
+        )
+    if which is None and not format.encoders and len(places) > 1 and not ("model" in places and contents.main_is_named):
+        raise InputError(f"{contents.file} holds {len(places)} networks; choose one with --which: {', '.join(places)}")
+    label = which or next(iter(places))
+    if label not in places:
+        raise InputError(f"{contents.file} has no encoder '{which}' ({format.name}); it has: {', '.join(places)}")
+    return _sort_out(contents, format, label, places)
+
+
+def _sort_out(contents: Contents, format: Format, label: str, places: Mapping[str, Place]) -> Found:
+    """Tell the encoder's tensors from those of the parts around it; every tensor goes to exactly one place."""
+    found = Found(format, label, tuple(places))
+    outside = {**dict.fromkeys(format.classifier, f"{CLASSIFIER}."), **format.outside}
+    dropped: dict[str, list[str]] = {}
+    strays = []
+    for group, name, tensor in contents.tensors():
+        full = name if group == contents.main and contents.main_is_named else f"{group}:{name}"
+        inside = [other for other, place in places.items() if place.holds(group, name)]
+        owner = label if label in inside else max(inside, key=lambda other: len(places[other].prefix), default=None)
+        short = name[len(places[owner].prefix) :] if owner else name
+        piece = next((prefix for prefix in outside if name.startswith(prefix)), None)
+        part = part_of(name, format) or (part_of(short, format) if owner else None)
+        if piece and group == places[label].group:
+            short, owner, part = outside[piece] + name[len(piece) :], label, None
+        if owner == label and part is None:
+            found.state[short], found.origin[short] = tensor, full
+        elif owner not in (None, label):
+            dropped.setdefault(f"{owner} encoder", []).append(full)
+        elif part or group != places[label].group:
+            dropped.setdefault(part or group, []).append(full)
+        else:
+            strays.append(full)
+    found.dropped = {part: tuple(names) for part, names in dropped.items()}
+    found.strays = tuple(strays)
+    return found
+
+
+def _search(contents: Contents, landmarks: tuple[str, ...]) -> dict[str, Place]:
+    """Every place in the file where a whole network lies, found by the names of its layers; the main group's first."""
+    own = Dialect("", "", landmarks) if landmarks else None
+    places: dict[str, Place] = {}
+    for group in sorted(contents.groups, key=lambda path: (path != contents.main, path != contents.ema)):
+        names = tuple(contents.groups[group])
+        prefixes = {
+            name[: -len(dialect.has[0])]
+            for dialect in (*DIALECTS, *([own] if own else []))
+            for name in names
+            if name == dialect.has[0] or name.endswith("." + dialect.has[0])
+        }
+        for prefix in sorted(prefixes, key=len):
+            within = {name[len(prefix) :] for name in names if name.startswith(prefix)}
+            if recognise(within, DIALECTS) or (own and own.fits(within)):
+                places[_label(contents, group, prefix)] = Place(group, prefix)
+    return places
+
+
+def _label(contents: Contents, group: str, prefix: str) -> str:
+    name = {contents.main: "model", contents.ema: "ema"}.get(group, group)
+    return (
+        prefix.rstrip(".") if prefix and group == contents.main else ".".join(filter(None, (name, prefix.rstrip("."))))
+    )
+
+
+def part_of(name: str, format: Format) -> str | None:
+    """The part, other than an encoder, that a tensor of this name belongs to."""
+    for parts in (format.parts, COMMON_PARTS):
+        for part, globs in parts.items():
+            if fits(name, globs):
+                return part
+    return None
