@@ -78,6 +78,6 @@ def _takes_img_size(arch: str, args: Mapping[str, Any], img_size: tuple[int, ...
 def _create(arch: str, args: Mapping[str, Any], **options: Any) -> torch.nn.Module:
     try:
         return timm.create_model(arch, **options, **args)
-    except (TypeError, AssertionError, ValueError) as error:
+    except (TypeError, AssertionError, ValueError, RuntimeError, ArithmeticError, LookupError, MemoryError) as error:
         given = ", ".join(f"{key}={value}" for key, value in args.items()) or "no arguments"
         raise InputError(f"{arch} cannot be built with {given}: {error}") from error

@@ -17,6 +17,7 @@ class ResNet:
     layers: tuple = (1, 2, 1, 1)
     bottleneck: bool = True
     deep: bool = False
+    pooled: bool = True  # shortcuts, of a deep one
     groups: int = 1
     classes: int = 0
     stem: str = "conv1"  # OpenMMLab calls a deep one "stem"
@@ -25,6 +26,11 @@ class ResNet:
     @property
     def out(self) -> int:
         return self.planes[-1] * (4 if self.bottleneck else 1)
+
+    @property
+    def shortcut(self) -> int:
+        """Place of the convolution in a shortcut; a pooling has no weights."""
+        return int(self.deep and self.pooled)
 
 
 def make_resnet(build: ResNet, seed: int = 0) -> dict:
@@ -56,8 +62,8 @@ def make_resnet(build: ResNet, seed: int = 0) -> dict:
                 conv(f"{at}conv{number}", *shape)
                 bn(f"{at}bn{number}", shape[0])
             if block == 0 and (into != out or stage > 1):
-                conv(f"{at}downsample.{int(build.deep)}", out, into, 1)
-                bn(f"{at}downsample.{int(build.deep) + 1}", out)
+                conv(f"{at}downsample.{build.shortcut}", out, into, 1)
+                bn(f"{at}downsample.{build.shortcut + 1}", out)
             into = out
     if build.classes:
         state |= layer(build.head, build.classes, build.out, generator=g)
@@ -92,11 +98,11 @@ def resnet(state: dict, images: torch.Tensor, build: ResNet) -> tuple:
             else:
                 y = F.relu(bn(conv(x, f"{at}conv1", stride), f"{at}bn1"))
                 y = bn(conv(y, f"{at}conv2"), f"{at}bn2")
-            if f"{at}downsample.{int(build.deep)}.weight" in state:
-                if build.deep and stride == 2:
+            if f"{at}downsample.{build.shortcut}.weight" in state:
+                if build.shortcut and stride == 2:
                     x, stride = F.avg_pool2d(x, 2, 2, ceil_mode=True, count_include_pad=False), 1
-                short = conv(x, f"{at}downsample.{int(build.deep)}", 1 if build.deep else stride)
-                x = bn(short, f"{at}downsample.{int(build.deep) + 1}")
+                short = conv(x, f"{at}downsample.{build.shortcut}", stride)
+                x = bn(short, f"{at}downsample.{build.shortcut + 1}")
             x = F.relu(x + y)
     if not build.classes:
         return x, None
@@ -110,6 +116,7 @@ class ConvNeXt:
     second: bool = False  # version 2: global response normalisation and no layer scale
     classes: int = 0
     norm: bool = True
+    down_eps: float = 1e-6  # of the norms before the convolutions of stride 2
 
 
 @dataclass(frozen=True)
@@ -157,8 +164,8 @@ def make_convnext(build: ConvNeXt, names: ConvNeXtNames, seed: int = 0) -> dict:
 def convnext(state: dict, images: torch.Tensor, build: ConvNeXt, names: ConvNeXtNames) -> tuple:
     """(last feature map, logits or None)."""
 
-    def normed(x, name):  # over the channels, which are last
-        return F.layer_norm(x, x.shape[-1:], state[f"{name}.weight"], state[f"{name}.bias"], 1e-6)
+    def normed(x, name, eps=1e-6):  # over the channels, which are last
+        return F.layer_norm(x, x.shape[-1:], state[f"{name}.weight"], state[f"{name}.bias"], eps)
 
     def conv(x, name, **options):  # of (B, H, W, C)
         x = F.conv2d(x.permute(0, 3, 1, 2), state[f"{name}.weight"], state[f"{name}.bias"], **options)
@@ -173,7 +180,7 @@ def convnext(state: dict, images: torch.Tensor, build: ConvNeXt, names: ConvNeXt
         x = (
             normed(conv(x, f"{at}0", stride=4), f"{at}1")
             if stage == 0
-            else conv(normed(x, f"{at}0"), f"{at}1", stride=2)
+            else conv(normed(x, f"{at}0", build.down_eps), f"{at}1", stride=2)
         )
         for block in range(depth):
             at = names.block.format(stage, block)

@@ -1,7 +1,8 @@
-"""A Swin transformer written down once more, window by window, over a dictionary of tensors."""
+"""A Swin transformer and its second version written down once more, window by window, over a dictionary of tensors."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +20,8 @@ class Swin:
     image: int = 32
     classes: int = 0
     unfold: bool = False  # OpenMMLab's order of the four patches that are merged
+    second: bool = False  # version 2: cosine attention, positions by a small MLP, norms behind the layers
+    before: tuple = ()  # windows of the pre-training, of version 2
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Names:
     patch_norm: str = "patch_embed.norm"
     block: str = "layers.{}.blocks.{}."
     attn: str = "attn."
+    positions: str = "cpb_mlp"
     fc1: str = "mlp.fc1"
     fc2: str = "mlp.fc2"
     down: str = "layers.{}.downsample."  # of the stage that it ends
@@ -49,16 +53,19 @@ def make(build: Swin, names: Names, seed: int = 0) -> dict:
         for block in range(depth):
             at = names.block.format(stage, block)
             state |= norm(f"{at}norm1", width, generator=g)
-            table = randn((2 * window - 1) ** 2, heads, generator=g, std=1.0)
-            state[f"{at}{names.attn}relative_position_bias_table"] = table
-            state |= layer(f"{at}{names.attn}qkv", 3 * width, width, generator=g)
+            state |= layer(f"{at}{names.attn}qkv", 3 * width, width, generator=g, bias=not build.second)
+            if build.second:
+                state |= _second(f"{at}{names.attn}", names.positions, width, heads, g)
+            else:
+                table = randn((2 * window - 1) ** 2, heads, generator=g, std=1.0)
+                state[f"{at}{names.attn}relative_position_bias_table"] = table
             state |= layer(f"{at}{names.attn}proj", width, width, generator=g)
             state |= norm(f"{at}norm2", width, generator=g)
             state |= layer(f"{at}{names.fc1}", 4 * width, width, generator=g)
             state |= layer(f"{at}{names.fc2}", width, 4 * width, generator=g)
         if stage + 1 < len(build.depths):
             at = names.down.format(stage)
-            state |= norm(f"{at}norm", 4 * width, generator=g)
+            state |= norm(f"{at}norm", (2 if build.second else 4) * width, generator=g)
             state |= layer(f"{at}reduction", 2 * width, 4 * width, generator=g, bias=False)
     state |= norm(names.norm, width, generator=g)
     if build.classes:
@@ -66,7 +73,24 @@ def make(build: Swin, names: Names, seed: int = 0) -> dict:
     return state
 
 
-def attention(x: torch.Tensor, state: dict, at: str, heads: int, window: int, shift: int) -> torch.Tensor:
+def _second(at: str, positions: str, width: int, heads: int, g: torch.Generator) -> dict:
+    return {
+        f"{at}logit_scale": randn(heads, 1, 1, generator=g, std=0.5, mean=2.0),
+        f"{at}q_bias": randn(width, generator=g, std=0.3),
+        f"{at}v_bias": randn(width, generator=g, std=0.3),
+        **layer(f"{at}{positions}.0", 512, 2, generator=g),
+        **layer(f"{at}{positions}.2", heads, 512, generator=g, bias=False),
+    }
+
+
+def distances(window: int, before: int) -> torch.Tensor:
+    """Version 2: (1, 2 window - 1, 2 window - 1, 2) distances in rows and columns, as their logarithms."""
+    line = torch.arange(1 - window, window, dtype=torch.float32) * 8 / ((before or window) - 1)
+    line = line.sign() * torch.log2(line.abs() + 1) / math.log2(8)
+    return torch.stack(torch.meshgrid(line, line, indexing="ij"), -1)[None]
+
+
+def attention(x: torch.Tensor, state: dict, names: Names, at: str, heads: int, window: int, shift: int, before: int):
     """Attention of every token to those of its own window; after a cyclic shift, not over the seam."""
     b, side, _, width = x.shape
     x = torch.roll(x, (-shift, -shift), (1, 2))
@@ -80,15 +104,27 @@ def attention(x: torch.Tensor, state: dict, at: str, heads: int, window: int, sh
     index = torch.tensor(
         [[(r - r2 + window - 1) * (2 * window - 1) + c - c2 + window - 1 for r2, c2 in places] for r, c in places]
     )
-    bias = state[f"{at}relative_position_bias_table"][index].permute(2, 0, 1)
+    second = f"{at}logit_scale" in state
+    table, qkv_bias = state.get(f"{at}relative_position_bias_table"), state.get(f"{at}qkv.bias")
+    if second:
+        mlp = {key: state.get(f"{at}{names.positions}.{key}") for key in ("0.weight", "0.bias", "2.weight")}
+        hidden = F.relu(F.linear(distances(window, before), mlp["0.weight"], mlp["0.bias"]))
+        table = 16 * torch.sigmoid(F.linear(hidden, mlp["2.weight"]).reshape(-1, heads))
+        q_bias, v_bias = state[f"{at}q_bias"], state[f"{at}v_bias"]
+        qkv_bias = torch.cat([q_bias, torch.zeros_like(q_bias), v_bias])
+    bias = table[index].permute(2, 0, 1)
     for top in range(0, side, window):
         for left in range(0, side, window):
             tokens = x[:, top : top + window, left : left + window].reshape(b, window * window, width)
-            qkv = F.linear(tokens, state[f"{at}qkv.weight"], state[f"{at}qkv.bias"])
+            qkv = F.linear(tokens, state[f"{at}qkv.weight"], qkv_bias)
             q, k, v = qkv.reshape(b, window * window, 3, heads, -1).permute(2, 0, 3, 1, 4)
-            logits = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5 + bias
+            if second:
+                cosine = F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).transpose(-1, -2)
+                logits = cosine * state[f"{at}logit_scale"].clamp(max=math.log(100)).exp() + bias
+            else:
+                logits = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5 + bias
             where = region[top : top + window, left : left + window].flatten()
-            logits = logits.masked_fill(where[:, None] != where[None, :], -100.0)
+            logits = logits.masked_fill(where[:, None] != where[None, :], -1000.0)
             y = (logits.softmax(-1) @ v).transpose(1, 2).reshape(b, window, window, width)
             out[:, top : top + window, left : left + window] = y
     out = torch.roll(out, (shift, shift), (1, 2))
@@ -113,17 +149,28 @@ def forward(state: dict, images: torch.Tensor, build: Swin, names: Names) -> tup
     def linear(x, name):
         return F.linear(x, state[f"{name}.weight"], state.get(f"{name}.bias"))
 
+    def mlp(x, at):
+        return linear(F.gelu(linear(x, f"{at}{names.fc1}")), f"{at}{names.fc2}")
+
     x = F.conv2d(images, state[f"{names.patch}.weight"], state[f"{names.patch}.bias"], stride=build.patch)
     x = normed(x.permute(0, 2, 3, 1), names.patch_norm)
     for stage, (depth, heads) in enumerate(zip(build.depths, build.heads, strict=True)):
         _, window, shift = windows_of(build, stage)
+        before = build.before[stage] if build.before else 0
         for block in range(depth):
             at = names.block.format(stage, block)
-            y = attention(normed(x, f"{at}norm1"), state, f"{at}{names.attn}", heads, window, shift * (block % 2))
-            x = x + y
-            x = x + linear(F.gelu(linear(normed(x, f"{at}norm2"), f"{at}{names.fc1}")), f"{at}{names.fc2}")
+            how = (state, names, f"{at}{names.attn}", heads, window, shift * (block % 2), before)
+            if build.second:
+                x = x + normed(attention(x, *how), f"{at}norm1")
+                x = x + normed(mlp(x, at), f"{at}norm2")
+            else:
+                x = x + attention(normed(x, f"{at}norm1"), *how)
+                x = x + mlp(normed(x, f"{at}norm2"), at)
         if stage + 1 < len(build.depths):
-            at = names.down.format(stage)
-            x = linear(normed(merge(x, build.unfold), f"{at}norm"), f"{at}reduction")
+            at, x = names.down.format(stage), merge(x, build.unfold)
+            if build.second:
+                x = normed(linear(x, f"{at}reduction"), f"{at}norm")
+            else:
+                x = linear(normed(x, f"{at}norm"), f"{at}reduction")
     x = normed(x, names.norm)
     return x, linear(x.mean((1, 2)), names.head) if build.classes else None

@@ -76,6 +76,14 @@ MODELS = {
         "pre-training",
         {"decoder", "mask token"},
     ),
+    "swinv2": ("Swinv2ForImageClassification", SWIN, "SwinTransformerV2", "classifier", set()),
+    "swinv2-larger": (
+        "Swinv2Model",
+        SWIN | dict(pretrained_window_sizes=[3, 2]),
+        "SwinTransformerV2",
+        "encoder",
+        set(),
+    ),
     "convnext": ("ConvNextForImageClassification", CONVNEXT, "ConvNeXt", "classifier", set()),
     "convnext-model": ("ConvNextModel", CONVNEXT, "ConvNeXt", "encoder", set()),
     "convnextv2": ("ConvNextV2ForImageClassification", CONVNEXT, "ConvNeXt", "classifier", set()),
@@ -147,7 +155,7 @@ def features(encoder, images):
     """timm's features in the layout of transformers."""
     with torch.inference_mode():
         found = encoder.forward_features(images)
-    return found.flatten(1, 2) if type(encoder).__name__ == "SwinTransformer" else found
+    return found.flatten(1, 2) if "Swin" in type(encoder).__name__ else found
 
 
 def close(ours, theirs):
@@ -211,7 +219,7 @@ def test_weights_alone_without_config(tmp_path, name):
         ("resnet", dict(hidden_act="gelu"), "hidden_act=gelu"),
         ("resnet", dict(downsample_in_bottleneck=True), "downsample_in_bottleneck=True"),
         ("resnet", dict(downsample_in_first_stage=True), "downsample_in_first_stage=True"),
-        ("resnet", dict(embedding_size=32), "first convolution gives 32 channels"),
+        ("resnet", dict(embedding_size=32), "first convolution is 7x7 with 32 channels"),
         ("swin", dict(use_absolute_embeddings=True), "use_absolute_embeddings=True"),
         ("dinov2", dict(use_swiglu_ffn=True), "use_swiglu_ffn=True"),
         ("beit-mim", dict(use_mean_pooling=False), "no place for: layernorm.bias, layernorm.weight"),

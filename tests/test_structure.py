@@ -15,7 +15,9 @@ FORBIDDEN = {
 
 @pytest.mark.parametrize("folder", FORBIDDEN)
 def test_imports_run_one_way(folder):
-    for file in (ROOT / folder).glob("*.py"):
+    for file in (ROOT / folder).rglob("*.py"):
+        if file.parent.name == "commands":  # these sit on top of all
+            continue
         text = file.read_text()
         for other in FORBIDDEN[folder]:
             assert not re.search(rf"from a2mim\.{other}|from a2mim import .*\b{other}\b|import a2mim\.{other}", text), (
@@ -27,7 +29,10 @@ def test_imports_run_one_way(folder):
 
 
 def test_every_module_has_its_test_file():
-    elsewhere = {"__init__", "errors", "devices", "runs", "shipped"}  # two lines, or tested where they are used
+    elsewhere = {  # two lines, or tested where they are used
+        *("__init__", "errors", "devices", "runs", "shipped"),
+        *("hugging_face", "writing_torchvision", "writing_transformers"),
+    }
     modules = [
         file
         for folder in ("a2mim", "analysis", "experiments")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,9 @@ Keywords = dict[str, Any]
 # the width of a head where no file and no codebase says: 64, but for these widths of the whole
 HEADS = {1280: 16, 1408: 16, 1664: 16}
 MMCLS_SMALL = (768, 8, 3.0)  # width, depth, MLP ratio of what OpenMMLab and OpenMixup call ViT-S: 8 heads of 96
+MMCLS_SMALL_NOTE = (
+    "48.8 million parameters, 8 heads of 96: OpenMMLab's and OpenMixup's 'ViT-S', not DeiT-S (22 million)"
+)
 RESAMPLED = ("img_size", "window_size")  # may differ from the file's: position embedding and bias are resampled
 
 
@@ -81,7 +84,13 @@ def infer(
     notes: list[str] = []
     kind = FAMILIES[family]
     given = dict(model_args or {})
-    held = kind.describe({name: value.shape for name, value in state.items()}, {**hints, **given}, notes)
+    try:
+        held = kind.describe({name: value.shape for name, value in state.items()}, {**hints, **given}, notes)
+    except (KeyError, IndexError, TypeError, ValueError, ZeroDivisionError) as error:
+        if isinstance(error, InputError):
+            raise
+        what = f"no tensor {error}" if isinstance(error, KeyError) else str(error)
+        raise InputError(f"the file's layers are named as in a {family}, but their shapes fit none: {what}") from error
     chosen = arch or kind.name(held)
     named = _named(chosen, family, tuple(sorted((key, _frozen(value)) for key, value in given.items())))
     if sizes == "file" and arch and (named is None or _of_another_kind(held, named)):
@@ -149,9 +158,7 @@ def _heads(shapes: Shapes, hints: Mapping[str, Any], notes: list[str], width: in
     if hints.get("num_heads"):
         return int(hints["num_heads"])
     if (width, depth, ratio) == MMCLS_SMALL:
-        notes.append(
-            "48.8 million parameters, 8 heads of 96: OpenMMLab's and OpenMixup's 'ViT-S', not DeiT-S (22 million)"
-        )
+        notes.append(MMCLS_SMALL_NOTE)
         return 8
     if width in HEADS:
         return HEADS[width]
@@ -263,6 +270,8 @@ def _describe_beit(shapes: Shapes, hints: Mapping[str, Any], notes: list[str]) -
     tokens = shapes["pos_embed"][1] - 1 if "pos_embed" in shapes else None
     if table and not tokens:  # (2g - 1)^2 distances and three for the class token
         tokens = ((_side(table[0] - 3, "the relative position bias") + 1) // 2) ** 2
+    if table and (width, depth, ratio, table[1]) == (*MMCLS_SMALL, 8):
+        notes.append(MMCLS_SMALL_NOTE)
     return {
         "img_size": _image(shapes, hints, patch, tokens, notes),
         "patch_size": patch,
@@ -288,19 +297,10 @@ def _describe_swin(shapes: Shapes, hints: Mapping[str, Any], notes: list[str]) -
     width, channels, patch, _ = shapes["patch_embed.proj.weight"]
     stages = _count(shapes, "layers.{}.")
     tables = [shapes[f"layers.{stage}.blocks.0.attn.relative_position_bias_table"] for stage in range(stages)]
-    window = max((_side(table[0], "the relative position bias") + 1) // 2 for table in tables)
-    window = int(hints.get("window_size") or window)
-    image = hints.get("img_size")
-    mask = shapes.get("layers.0.blocks.1.attn_mask")  # of Swin's own files: (windows, places, places)
-    if image is None and mask is not None:
-        image = _side(mask[0] * mask[1], "the attention mask") * patch
-    if image is None and not hints.get("named"):
-        image = window * patch * 2 ** (stages - 1)
-        notes.append(
-            f"image size {image}: one window of {window} in the last stage (--model-args img_size=N changes it)"
-        )
+    windows = [(_side(table[0], "the relative position bias") + 1) // 2 for table in tables]
+    window = int(hints.get("window_size") or max(windows))
     return {
-        "img_size": image,
+        "img_size": _image_of_windows(windows, hints, patch, notes),
         "patch_size": patch,
         "in_chans": channels,
         "embed_dim": width,
@@ -312,10 +312,51 @@ def _describe_swin(shapes: Shapes, hints: Mapping[str, Any], notes: list[str]) -
     }
 
 
+def _image_of_windows(windows: Sequence[int], hints: Mapping[str, Any], patch: int, notes: list[str]) -> Any:
+    """Image size of a Swin whose stages have windows of these sides."""
+    if hints.get("img_size") is not None or hints.get("named"):
+        return hints.get("img_size")
+    # a window that is smaller than those before it is the whole of its stage's map
+    stage = next((stage for stage, window in enumerate(windows) if window < max(windows)), None)
+    if stage is not None:
+        return windows[stage] * patch * 2**stage
+    image = windows[-1] * patch * 2 ** (len(windows) - 1)
+    notes.append(
+        f"image size {image}: one window of {windows[-1]} in the last stage (--model-args img_size=N changes it)"
+    )
+    return image
+
+
 def _name_swin(found: Keywords) -> str:
     size = {(96, 6): "tiny", (96, 18): "small", (128, 18): "base", (192, 18): "large"}
     name = size.get((found["embed_dim"], found["depths"][2] if len(found["depths"]) > 2 else 0), "tiny")
     names = [f"swin_{name}_patch4_window{found['window_size']}_{found['img_size']}", f"swin_{name}_patch4_window7_224"]
+    return next(filter(timm.is_model, names))
+
+
+def _describe_swinv2(shapes: Shapes, hints: Mapping[str, Any], notes: list[str]) -> Keywords:
+    width, channels, patch, _ = shapes["patch_embed.proj.weight"]
+    stages = _count(shapes, "layers.{}.")
+    windows = hints.get("windows", ())  # no weight shows them
+    before = list(hints.get("pretrained_window_sizes", ())) or [0] * stages
+    return {
+        "img_size": _image_of_windows(windows, hints, patch, notes),
+        "patch_size": patch,
+        "in_chans": channels,
+        "embed_dim": width,
+        "depths": [_count(shapes, f"layers.{stage}.blocks.{{}}.") for stage in range(stages)],
+        "num_heads": [shapes[f"layers.{stage}.blocks.0.attn.logit_scale"][0] for stage in range(stages)],
+        "window_size": hints.get("window_size") or max(windows, default=None),
+        "mlp_ratio": shapes["layers.0.blocks.0.mlp.fc1.weight"][0] / width,
+        "qkv_bias": "layers.0.blocks.0.attn.q_bias" in shapes,
+        "pretrained_window_sizes": before,
+    }
+
+
+def _name_swinv2(found: Keywords) -> str:
+    size = {(96, 6): "tiny", (96, 18): "small", (128, 18): "base", (192, 18): "large"}
+    name = size.get((found["embed_dim"], found["depths"][2] if len(found["depths"]) > 2 else 0), "tiny")
+    names = [f"swinv2_{name}_window{found['window_size']}_{found['img_size']}", "swinv2_tiny_window8_256"]
     return next(filter(timm.is_model, names))
 
 
@@ -403,6 +444,9 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "swin": Family(
         _describe_swin, _name_swin, ("embed_dim", "depths", "patch_size", "num_heads", "mlp_ratio", "in_chans")
+    ),
+    "swinv2": Family(
+        _describe_swinv2, _name_swinv2, ("embed_dim", "depths", "patch_size", "num_heads", "mlp_ratio", "in_chans")
     ),
     "convnext": Family(
         _describe_convnext, _name_convnext, ("dims", "depths", "patch_size", "kernel_sizes", "use_grn", "in_chans")

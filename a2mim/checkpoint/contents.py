@@ -125,12 +125,16 @@ def _walk(node: Mapping[str, Any], path: str = "", depth: int = 0) -> Iterator[t
 
 
 def _without_mmcv_copy(state: State) -> tuple[State, State]:
-    """mmcv keeps a second copy among the weights, "ema_" before the name and "_" for its dots: both, apart."""
+    """mmcv keeps a second copy among the weights, "ema_" before the name and "_" for its dots: both, apart.
+
+    It has the parameters alone: running statistics are those of both.
+    """
     if not any(name.startswith("ema_") for name in state):
         return state, {}
     dotted = {f"ema_{name.replace('.', '_')}": name for name in state}
     copy = {dotted[name]: value for name, value in state.items() if name in dotted}
-    return {name: value for name, value in state.items() if name not in dotted}, copy
+    first = {name: value for name, value in state.items() if name not in dotted}
+    return first, {**first, **copy} if copy else {}
 
 
 def _unwrapped(state: State) -> State:

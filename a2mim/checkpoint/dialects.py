@@ -62,6 +62,7 @@ class Dialect:
         hints: what the codebase always does and no shape shows (``num_heads``, ``eps``), handed to the family.
         note: what the reader of a report should know about this translation.
         fold: for what no single name can tell: a change of all tensors under timm's names, and its reverse.
+        measure: hints from tensors (by their names) that timm computes, such as the masks of an attention.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Dialect:
     hints: Mapping[str, object] = field(default_factory=dict)
     note: str = ""
     fold: tuple[Callable[[State], State], Callable[[State], State]] | None = None
+    measure: Callable[[Mapping[str, torch.Tensor]], Mapping[str, object]] = lambda state: {}
 
     def fits(self, names: Collection[str]) -> bool:
         """Whether the tensors of these names are a network in this dialect."""

@@ -15,7 +15,10 @@ _ONLY: Mapping[str, tuple[Any, ...]] = {
     "use_swiglu_ffn": (False,),
 }
 # the LayerNorms whose eps the config sets, where these are not all: the others' is fixed, and timm's
-OWN_EPS = {"convnext": ("head.norm",), "convnextv2": ("head.norm",), "swin": ("norm", "*.norm1", "*.norm2")}
+OWN_EPS = {
+    **dict.fromkeys(("convnext", "convnextv2"), ("head.norm",)),
+    **dict.fromkeys(("swin", "swinv2"), ("norm", "*.norm1", "*.norm2")),
+}
 _ANY_SIZE = ("convnext", "convnextv2", "resnet")  # not built for one size of image
 
 
@@ -35,6 +38,7 @@ def hints(meta: Mapping[str, Any]) -> Mapping[str, Any]:
         "img_size": None if kind in _ANY_SIZE else config.get("image_size"),
         "input_size": _input_size(config, processor),
         "window_size": config.get("window_size"),
+        "pretrained_window_sizes": config.get("pretrained_window_sizes"),
         "eps": _eps(kind, config.get("layer_norm_eps")),
         "classes": _classes(config),
         **_normalisation(processor),

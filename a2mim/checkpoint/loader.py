@@ -18,7 +18,7 @@ from torch import nn
 
 from a2mim.checkpoint import architectures, fitting
 from a2mim.checkpoint.contents import Contents, Place
-from a2mim.checkpoint.dialects import Translation, to_timm
+from a2mim.checkpoint.dialects import Dialect, Translation, to_timm
 from a2mim.checkpoint.finding import CLASSIFIER, Found, find
 from a2mim.checkpoint.formats import IMAGENET, look_up
 from a2mim.checkpoint.globs import fits
@@ -138,12 +138,25 @@ def _landmarks(arch: str | None, model_args: Mapping[str, Any] | None) -> tuple[
         return tuple(name for name, _ in build_encoder(arch, model_args)[0].named_parameters())[:8]
 
 
+def _translated(contents: Contents, found: Found, dialect: Dialect | None) -> Translation:
+    if dialect is None:
+        return Translation(dict(found.state))
+    try:
+        return to_timm(dialect, found.state)
+    except InputError as error:
+        raise InputError(f"{contents.file}: {error}") from error
+    except (RuntimeError, LookupError, TypeError, ValueError) as error:
+        reason = f"no tensor {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
+        raise InputError(f"{contents.file}: layers named as in {dialect.name}, of other shapes: {reason}") from error
+
+
 def _plan(
     contents: Contents, found: Found, arch: str | None, model_args: Mapping[str, Any] | None, *, partial: bool = False
 ) -> _Plan:
     dialect = found.dialect
-    translation = to_timm(dialect, found.state) if dialect else Translation(dict(found.state))
-    hints = {**(dialect.hints if dialect else {}), **found.format.hints(contents.meta)}
+    translation = _translated(contents, found, dialect)
+    measured = {**dialect.hints, **dialect.measure(found.state)} if dialect else {}
+    hints = {**measured, **found.format.hints(contents.meta)}
     names = dialect.name if dialect else "timm"
     told = hints if "model_args" in hints else contents.meta
     said = _said(told)
@@ -166,7 +179,7 @@ def _plan(
     try:
         inferred = architectures.infer(
             dialect.family,
-            {**{name: found.state[name] for name in translation.ignored}, **translation.state},
+            translation.state,
             hints,
             arch=chosen,
             model_args=model_args,

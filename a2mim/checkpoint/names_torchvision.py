@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import torch
 
 from a2mim.checkpoint.dialects import Dialect, Ignore, Rename
+from a2mim.checkpoint.reading import State
 
 _STAGES = range(8)  # torchvision numbers the parts of a Swin or ConvNeXt in one row, two for each stage
 
@@ -40,7 +44,7 @@ TV_SWIN = Dialect(
     has=("features.0.0.weight", "features.1.0.attn.relative_position_bias_table"),
     lacks=("features.1.0.attn.logit_scale",),  # version 2, whose bias table is the output of a small MLP
     rules=(
-        Ignore(("*.relative_position_index",), "an index table that timm computes"),
+        Ignore(("*.relative_position_index", "*.relative_coords_table"), "an index table that timm computes"),
         Rename("features.0.0", "patch_embed.proj"),
         Rename("features.0.2", "patch_embed.norm"),
         *(
@@ -55,6 +59,45 @@ TV_SWIN = Dialect(
         ),
         Rename("head", "head.fc"),
     ),
+)
+
+
+def _without_key_bias(state: State) -> State:
+    """In version 2 keys have no bias: torchvision takes the third of its tensor that is theirs for zero."""
+    found: State = {}
+    for name, value in state.items():
+        if name.endswith("attn.qkv.bias"):
+            q, _, v = value.chunk(3)
+            at = name.removesuffix("qkv.bias")
+            found |= {f"{at}q_bias": q, f"{at}v_bias": v}
+        else:
+            found[name] = value
+    return found
+
+
+def _with_key_bias(state: State) -> State:
+    found = {name: value for name, value in state.items() if not name.endswith(("attn.q_bias", "attn.v_bias"))}
+    for name, q in state.items():
+        if name.endswith("attn.q_bias"):
+            at = name.removesuffix("q_bias")
+            found[f"{at}qkv.bias"] = torch.cat([q, torch.zeros_like(q), state[f"{at}v_bias"]])
+    return found
+
+
+def _windows(state: Mapping[str, torch.Tensor]) -> Mapping[str, object]:
+    """The size of the windows, one for all stages, which no weight of version 2 shows."""
+    tables = [value for name, value in state.items() if name.endswith(".0.attn.relative_coords_table")]
+    return {"windows": [(table.shape[1] + 1) // 2 for table in tables]}
+
+
+TV_SWIN_V2 = replace(
+    TV_SWIN,
+    name="torchvision Swin V2",
+    family="swinv2",
+    has=("features.0.0.weight", "features.1.0.attn.logit_scale", "features.1.0.attn.relative_coords_table"),
+    lacks=(),
+    fold=(_without_key_bias, _with_key_bias),
+    measure=_windows,
 )
 
 
@@ -91,5 +134,6 @@ TORCHVISION = (
     TV_VIT,
     _vit("torchvision ViT before 0.13", "mlp.linear_1", "mlp.linear_2"),
     TV_SWIN,
+    TV_SWIN_V2,
     TV_CONVNEXT,
 )

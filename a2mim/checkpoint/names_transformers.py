@@ -13,7 +13,7 @@ from a2mim.checkpoint.storage import State
 
 Rules = tuple[Rename | Join | Ignore, ...]
 
-_INDEX = Ignore(("*relative_position_index",), "an index table that timm computes")
+_INDEX = Ignore(("*relative_position_index", "*relative_coords_table"), "an index table that timm computes")
 
 
 def _blocks(theirs: str, timm: str, attention: str, *, joined: bool = True, memory: bool = False) -> Rules:
@@ -199,6 +199,24 @@ def _swin(name: str, *, memory: bool = False) -> Dialect:
 
 HF_SWIN = _swin("transformers Swin")
 
+_ATTENTION = "layers.{i}.blocks.{j}.attn"
+
+HF_SWIN_V2 = Dialect(
+    "transformers Swin V2",
+    "swinv2",
+    has=(_PATCHES, "encoder.layers.0.blocks.0.attention.self.logit_scale"),
+    rules=(
+        _INDEX,
+        Rename("embeddings.patch_embeddings.projection", "patch_embed.proj"),
+        Rename("embeddings.norm", "patch_embed.norm"),
+        *_blocks("encoder.layers.{i}.blocks.{j}", "layers.{i}.blocks.{j}", "attention.self", joined=False),
+        Rename("encoder.layers.{i}.blocks.{j}.attention.self.continuous_position_bias_mlp", f"{_ATTENTION}.cpb_mlp"),
+        Rename("encoder.layers.{i}.blocks.{j}.attention.self.logit_scale", f"{_ATTENTION}.logit_scale"),
+        Rename("encoder.layers.{i}.downsample", "layers.{i+1}.downsample"),
+        Rename("layernorm", "norm"),
+    ),
+)
+
 
 # --- ConvNeXt, ConvNeXt V2, ResNet ------------------------------------------------------------------------------------
 
@@ -256,6 +274,7 @@ TRANSFORMERS = (
     HF_VIT,
     HF_DINOV2,
     HF_SWIN,
+    HF_SWIN_V2,
     HF_CONVNEXT,
     HF_RESNET,
     _beit("transformers BEiT, in memory", _IN_MEMORY, memory=True),

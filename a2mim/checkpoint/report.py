@@ -89,7 +89,7 @@ class LoadReport:
 
 def some(names: Iterable[str], limit: int = 4) -> str:
     """The first names and how many more there are, for messages."""
-    names = tuple(names)
+    names = tuple(name if name.isprintable() else ascii(name) for name in names)  # a damaged file's may hold anything
     return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "") or "none"
 
 

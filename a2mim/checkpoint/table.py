@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from a2mim.checkpoint import hugging_face
+from a2mim.checkpoint import hugging_face, openmmlab
 from a2mim.checkpoint.formats import HALF, IMAGENET, Format, always, args, look_up
 
 
@@ -28,13 +28,6 @@ def normalised_by_flag(meta: Mapping[str, Any]) -> Mapping[str, Any]:
     """BEiT and what grew from it normalise by one half unless this flag was given."""
     imagenet = look_up(meta, "args.imagenet_default_mean_and_std")
     return dict(zip(("mean", "std"), IMAGENET, strict=True)) if imagenet else {}
-
-
-def openmmlab(meta: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Classes, and the heads of MoCo v3's ViT-S, which the text of the configuration names."""
-    heads = {"num_heads": 12} if "mocov3-s" in str(look_up(meta, "meta.config")) else {}
-    classes = look_up(meta, "meta.CLASSES") or look_up(meta, "meta.dataset_meta.classes")
-    return {**heads, **({"classes": classes} if isinstance(classes, list | tuple) else {})}
 
 
 _transformers = functools.partial(
@@ -65,6 +58,15 @@ FORMATS: tuple[Format, ...] = (
         encoders={"encoder": ""},
         kind="encoder",
         normalisation=None,
+    ),
+    Format(
+        "timm",
+        "huggingface/pytorch-image-models",
+        meta=("config.architecture",),
+        encoders={"model": "*:"},
+        kind="weights",
+        normalisation=None,
+        hints=timm_folder,
     ),
     Format(
         "MAE",
@@ -107,7 +109,7 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "Swin",
         "microsoft/Swin-Transformer, microsoft/SimMIM",
-        has=("layers.0.blocks.0.attn.relative_position_bias_table", "layers.0.downsample.*", "head.weight"),
+        has=("layers.0.blocks.0.attn.qkv.weight", "layers.0.downsample.*", "head.weight"),
         encoders={"model": "*:", "ema": "*ema:"},
         kind="classifier",
         hints=args(img_size="config.DATA.IMG_SIZE"),
@@ -161,65 +163,10 @@ FORMATS: tuple[Format, ...] = (
         parts={"prediction head": ("pred_head*",), "decoder": ("decoder*",)},
     ),
     Format(
-        "A2MIM, SimMIM",
-        "Westlake-AI/openmixup, open-mmlab/mmpretrain",
-        has=("backbone.mask_token", "neck.*"),
-        meta=("meta",),
-        encoders={"backbone": "backbone.", "unaveraged": "ema_state_dict:backbone."},
-        parts={"mask token": ("backbone.mask_*",), "decoder": ("neck.*", "head.*")},
-        hints=openmmlab,
-    ),
-    Format(
-        "OpenMMLab",
-        "open-mmlab/mmselfsup, Westlake-AI/openmixup",
-        has=("encoder_q.0.*", "encoder_k.0.*"),
-        encoders={"query": "encoder_q.0.", "key": "encoder_k.0."},
-        parts={"neck": ("encoder_q.1.*", "encoder_k.1.*"), "head": ("head.*",)},
-        hints=openmmlab,
-    ),
-    Format(
-        "OpenMMLab",
-        "open-mmlab/mmselfsup, Westlake-AI/openmixup",
-        has=("online_net.0.*", "target_net.0.*"),
-        encoders={"online": "online_net.0.", "target": "target_net.0."},
-        parts={"neck": ("online_net.1.*", "target_net.1.*"), "head": ("head.*",)},
-        hints=openmmlab,
-    ),
-    Format(
-        "OpenMMLab",
-        "open-mmlab/mmpretrain, mmselfsup, Westlake-AI/openmixup",
-        has=("backbone.*", "neck.*"),
-        meta=("meta",),
-        encoders={
-            "backbone": "backbone.",
-            "momentum": "momentum_encoder.0.",
-            "target": "target_net.0.",
-            "key": "encoder_k.0.",
-            "teacher": "teacher.",
-            "unaveraged": "ema_state_dict:backbone.",
-        },
-        parts={
-            "neck": ("neck*", "momentum_encoder.1.*", "target_net.1.*", "encoder_k.1.*"),
-            "head": ("head.*",),
-            "target generator": ("target_generator.*",),
-        },
-        hints=openmmlab,
-    ),
-    Format(
-        "OpenMMLab",
-        "open-mmlab/mmpretrain, mmcls, Westlake-AI/openmixup",
-        has=("backbone.*",),
-        meta=("meta",),
-        encoders={"backbone": "backbone.", "unaveraged": "ema_state_dict:backbone."},
-        parts={"second head": ("head.layers.head_dist.*",)},
-        classifier=("head.fc.", "head.fc_cls.", "head.layers.head.", "cls_head.fc."),
-        kind="classifier",
-        hints=openmmlab,
-    ),
-    Format(
         "MoCo v3",
         "facebookresearch/moco-v3",
         has=("base_encoder.*", "momentum_encoder.*"),
+        lacks=("backbone.*",),
         encoders={"base": "base_encoder.", "momentum": "momentum_encoder."},
         parts={
             "projection head": (
@@ -244,6 +191,7 @@ FORMATS: tuple[Format, ...] = (
         "MoCo",
         "facebookresearch/moco",
         has=("encoder_q.*", "encoder_k.*"),
+        lacks=("backbone.*",),
         encoders={"query": "encoder_q.", "key": "encoder_k."},
         parts={"projection head": ("encoder_q.fc.*", "encoder_k.fc.*")},
     ),
@@ -292,15 +240,6 @@ FORMATS: tuple[Format, ...] = (
         kind="encoder",
     ),
     _transformers(has=("*embedder.embedder.convolution.weight",), kind="encoder"),
-    Format(
-        "timm",
-        "huggingface/pytorch-image-models",
-        meta=("config.architecture",),
-        encoders={"model": "*:"},
-        kind="weights",
-        normalisation=None,
-        hints=timm_folder,
-    ),
     Format(
         "SimSiam",
         "facebookresearch/simsiam",
@@ -396,6 +335,7 @@ FORMATS: tuple[Format, ...] = (
         kind="checkpoint",
         normalisation=None,
     ),
+    *openmmlab.FORMATS,
     Format(
         "timm train.py",
         "huggingface/pytorch-image-models",

@@ -18,10 +18,10 @@ def main() -> None:
 @main.command()
 def formats() -> None:
     """List the formats and the names of layers that the loader knows."""
-    from a2mim.checkpoint.formats import table
     from a2mim.checkpoint.names import DIALECTS
+    from a2mim.checkpoint.table import rows
 
-    for row in table():
+    for row in rows():
         click.echo("| " + " | ".join(row) + " |")
     click.echo("\nlayers named as in: " + ", ".join(dialect.name for dialect in DIALECTS))
 
@@ -44,3 +44,28 @@ def inspect(path: str, as_json: bool, **options: Any) -> None:
     click.echo(json.dumps(report.to_dict(), indent=2, default=str) if as_json else str(report))
     if reason := refusal(report):
         raise InputError(reason)
+
+
+@main.command()
+@click.argument("path")
+@click.option(
+    "--to",
+    required=True,
+    type=click.Choice(["timm", "torchvision", "hf", "detectron2", "openmmlab"]),
+    help="Library to write for; hf is Hugging Face transformers.",
+)
+@click.option("--output", required=True, type=click.Path(), help="File, or folder (hf, timm without a suffix).")
+@click.option("--force", is_flag=True, help="Replace what is there.")
+@_common.loading_options
+@_common.clear_errors
+def convert(path: str, to: str, output: str, force: bool, **options: Any) -> None:
+    """Write the network of the checkpoint at PATH so that another library opens it, and say how.
+
+    A network that the library does not have is refused with the reason.
+    """
+    from a2mim.checkpoint.conversion import convert as write
+
+    lines = write(path, to, output, force=force, **_common.loading(options))
+    click.echo(f"{output}:")
+    for line in lines:
+        click.echo(f"  {line}")

@@ -1,0 +1,371 @@
+"""Writing a checkpoint as another library's own: ``a2mim-checkpoint convert``.
+
+Any file that the loader reads becomes a timm model first; a target then takes the dialect through which the loader
+reads that library's files and reads it backwards. What a target cannot express is refused with the reason: the sizes
+of the network are held against what the target has (``require``), and a network that computes anything that its sizes
+do not tell is no candidate at all (``Network.of``).
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from a2mim import files
+from a2mim.checkpoint import architectures, fitting, writing_openmmlab, writing_torchvision, writing_transformers
+from a2mim.checkpoint.dialects import Dialect, Rename, from_timm
+from a2mim.checkpoint.globs import fits
+from a2mim.checkpoint.loader import load_encoder
+from a2mim.checkpoint.report import LoadReport
+from a2mim.checkpoint.storage import State
+from a2mim.encoders import build_encoder
+from a2mim.errors import InputError
+
+FAMILIES = {
+    "VisionTransformer": "vit",
+    "VisionTransformerDistilled": "vit",
+    "Beit": "beit",
+    "SwinTransformer": "swin",
+    "ConvNeXt": "convnext",
+    "ResNet": "resnet",
+}
+CLASSIFIERS = {"vit": "head.", "beit": "head.", "swin": "head.fc.", "convnext": "head.fc.", "resnet": "fc."}
+TOLERANCE = 1e-5  # of outputs, relative to the largest, where the same is computed
+TOLERANCE_EPS = 1e-2  # where another eps of LayerNorm is added to the variances
+
+
+def convert(
+    path: str | os.PathLike[str],
+    to: str,
+    output: str | os.PathLike[str],
+    *,
+    arch: str | None = None,
+    model_args: Mapping[str, Any] | None = None,
+    which: str | None = None,
+    trust: bool = False,
+    force: bool = False,
+) -> tuple[str, ...]:
+    """Write the network of a checkpoint in the form of another library.
+
+    Args:
+        path, arch, model_args, which, trust: as for ``load_encoder``.
+        to: key of ``TARGETS``.
+        output: the file, or the folder for ``hf`` and for ``timm`` without a suffix.
+        force: replace what is there.
+
+    Returns:
+        Lines for the user: what was written, how the target opens it, what to mind.
+
+    Raises:
+        InputError: what ``load_encoder`` raises, a network that the target cannot express, or an output that exists.
+    """
+    if to not in TARGETS:
+        raise InputError(f"no target '{to}'; there are: {', '.join(TARGETS)}")
+    target, output = TARGETS[to], Path(output)
+    target.check(output, force)
+    model, report = load_encoder(path, arch, model_args, which=which, trust=trust)
+    return target.write(model, report, output)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network as a target sees it: sizes (``architectures``), tensors by timm's names, the classifier's apart."""
+
+    model: nn.Module
+    report: LoadReport
+    family: str
+    sizes: Mapping[str, Any]
+    encoder: State
+    classifier: State
+
+    @classmethod
+    def of(cls, model: nn.Module, report: LoadReport, target: str) -> Network:
+        """The network of a timm model.
+
+        Raises:
+            InputError: a family unknown here, or a network that computes what its sizes do not tell.
+        """
+        family = FAMILIES.get(type(model).__name__)
+        if family is None:
+            raise InputError(f"{target} has no {report.arch}; it takes ViT, BEiT, Swin, ConvNeXt and ResNet at most")
+        state = {name: value.detach() for name, value in model.state_dict().items()}
+        heads = (CLASSIFIERS[family], "head_dist.")
+        encoder = {name: value for name, value in state.items() if not name.startswith(heads)}
+        hints = {**architectures.hints_of(model), "img_size": _img_size(model)}
+        found = architectures.infer(family, encoder, hints)
+        shapes = {name: value.shape for name, value in state.items()}
+        sizes = architectures.FAMILIES[family].describe(shapes, hints, [])
+        with fitting.without_weights():
+            twin, _ = build_encoder(found.arch, found.model_args, num_classes=report.num_classes)
+        alike = {name: value.shape for name, value in twin.state_dict().items()} == shapes
+        if not alike or not difference(model, _filled(twin, model), report.input_size) <= TOLERANCE:
+            raise InputError(
+                f"{report.arch} computes something that the sizes of its layers do not tell (another activation, "
+                f"normalisation or pooling), so that {target} cannot be told of it"
+            )
+        classifier = {name: value for name, value in state.items() if name not in encoder}
+        return cls(model, report, family, sizes, encoder, classifier)
+
+    def require(self, target: str, **sizes: Any) -> None:
+        """Raise InputError unless the sizes have these values; a tuple lists several that will do."""
+        for key, wanted in sizes.items():
+            if self.sizes.get(key) not in (wanted if isinstance(wanted, tuple) else (wanted,)):
+                raise InputError(f"{target} cannot express {key}={self.sizes.get(key)} of this {self.report.arch}")
+
+    def require_one_window(self, target: str) -> None:
+        """Raise InputError for a Swin with a smaller window in a stage whose maps are smaller than the others'."""
+        tables = {value.shape[0] for name, value in self.encoder.items() if name.endswith("position_bias_table")}
+        if len(tables) > 1:
+            raise InputError(
+                f"{target}'s Swin has one window size; this one has a smaller one where its maps are small"
+            )
+
+    def eps(self, globs: tuple[str, ...] = ("*",), others: float | None = None) -> float:
+        """The one eps of the LayerNorms whose names fit; those of the others have to be ``others``."""
+        norms = {name: norm.eps for name, norm in self.model.named_modules() if isinstance(norm, nn.LayerNorm)}
+        own = {eps for name, eps in norms.items() if fits(name, globs)}
+        if len(own) > 1 or {eps for name, eps in norms.items() if not fits(name, globs)} - {others}:
+            raise InputError(
+                f"the LayerNorms of this {self.report.arch} have several eps: {sorted(set(norms.values()))}"
+            )
+        return own.pop()
+
+
+def _filled(twin: nn.Module, model: nn.Module) -> nn.Module:
+    """``twin`` with the weights of ``model``, not copied, and the eps of its LayerNorms."""
+    fitting.assign(twin, dict(model.state_dict()))
+    norms = {name: norm for name, norm in twin.named_modules() if isinstance(norm, nn.LayerNorm)}
+    for name, norm in model.named_modules():
+        if isinstance(norm, nn.LayerNorm) and name in norms:
+            norms[name].eps = norm.eps
+    return twin
+
+
+def difference(one: nn.Module, other: nn.Module, input_size: Sequence[int]) -> float:
+    """Largest difference of two models' outputs for a random image, relative to the largest output."""
+    image = torch.randn(1, *input_size, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        first, second = (model.eval()(image) for model in (one, other))
+    if first.shape != second.shape:
+        return float("inf")
+    return float((first - second).abs().max() / first.abs().max().clamp_min(1e-12))
+
+
+def _verified(model: nn.Module, opened: nn.Module, report: LoadReport, target: str) -> tuple[str, ...]:
+    """A line on the difference between the model and what the target opens, if there is any.
+
+    Raises:
+        InputError: they compute different things.
+    """
+    found = difference(model, opened, report.input_size)
+    eps = [{norm.eps for norm in net.modules() if isinstance(norm, nn.LayerNorm)} for net in (model, opened)]
+    if not found <= (TOLERANCE if eps[0] == eps[1] else TOLERANCE_EPS):
+        raise InputError(f"{target} computes something else with these weights (outputs differ by {found:.1%})")
+    if eps[0] == eps[1]:
+        return ()
+    theirs, ours = (" and ".join(f"{value:g}" for value in sorted(values)) for values in eps)
+    return (f"LayerNorm: eps {theirs} in the source, {ours} in {target}; outputs differ by {100 * found:.1g} %",)
+
+
+def _img_size(model: nn.Module) -> int | list[int] | None:
+    size = getattr(getattr(model, "patch_embed", None), "img_size", None)
+    return size[0] if size and size[0] == size[1] else list(size) if size else None
+
+
+# --- writing files ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Target:
+    """A library that convert writes for: what its files may be called ("" is a folder), and what writes them."""
+
+    suffixes: tuple[str, ...]
+    write: Callable[[nn.Module, LoadReport, Path], tuple[str, ...]]
+
+    def check(self, output: Path, force: bool) -> None:
+        """Raise InputError for a name that the target does not take, or one that is taken."""
+        if output.suffix not in self.suffixes and (output.suffix in _WEIGHTS or "" not in self.suffixes):
+            names = [f"a file *{suffix}" if suffix else "a folder" for suffix in self.suffixes]
+            raise InputError(f"'{output}' has to be {' or '.join(names)}")
+        if output.exists() and output.is_dir() != self.is_folder(output):
+            raise InputError(f"{output} is a {'folder' if output.is_dir() else 'file'} already")
+        empty = output.is_dir() and not any(output.iterdir())
+        if output.exists() and not force and not empty:
+            raise InputError(f"{output} is there already; --force replaces it")
+
+    @staticmethod
+    def is_folder(output: Path) -> bool:
+        return output.suffix not in _WEIGHTS
+
+
+_WEIGHTS = (".safetensors", ".pth", ".pt", ".bin", ".pkl", ".tar")
+
+
+def _write(output: Path, state: Mapping[str, torch.Tensor], around: Mapping[str, Any] | None = None) -> None:
+    """Write tensors, each a copy of its own (a view would take all that it was cut from along)."""
+    own = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in state.items()}
+    with files.atomic(output) as partial:
+        if output.suffix == ".safetensors":
+            safetensors.torch.save_file(own, partial, metadata={"format": "pt"})
+        elif output.suffix == ".pkl":
+            arrays = {name: value.numpy() for name, value in own.items()}
+            partial.write_bytes(pickle.dumps({**(around or {}), "model": arrays}))
+        else:
+            torch.save({**around, "state_dict": own} if around else own, partial)
+
+
+# --- targets ----------------------------------------------------------------------------------------------------------
+
+
+def _to_timm(model: nn.Module, report: LoadReport, output: Path) -> tuple[str, ...]:
+    with fitting.without_weights():
+        again, args = build_encoder(report.arch, report.model_args, num_classes=report.num_classes)
+    fitting.assign(again, dict(model.state_dict()))
+    notes = _verified(model, again, report, "timm")
+    given = "".join(f", {key}={value!r}" for key, value in {"num_classes": report.num_classes, **args}.items())
+    if not Target.is_folder(output):
+        _write(output, model.state_dict())
+        return (f"timm.create_model({report.arch!r}, checkpoint_path={str(output)!r}{given})", *notes)
+    known: Any = model
+    keep = ("input_size", "fixed_input_size", "interpolation", "crop_pct", "crop_mode", "mean", "std")
+    cfg = {key: known.default_cfg[key] for key in (*keep, "first_conv", "classifier") if key in known.default_cfg}
+    config = {
+        "architecture": report.arch.split(".")[0],
+        "num_classes": report.num_classes,
+        "num_features": known.num_features,
+        "model_args": args,
+        **({"label_names": list(report.classes)} if report.classes else {}),
+        "pretrained_cfg": {**cfg, "num_classes": report.num_classes, "custom_load": False},
+    }
+    _write(output / "model.safetensors", model.state_dict())
+    files.write_json(output / "config.json", config)
+    return (f"timm.create_model({'local-dir:' + str(output)!r}, pretrained=True)", *notes)
+
+
+def _to_torchvision(model: nn.Module, report: LoadReport, output: Path) -> tuple[str, ...]:
+    network = Network.of(model, report, "torchvision")
+    plan = writing_torchvision.plan(network)
+    opened = plan.model
+    if not network.classifier:
+        opened.set_submodule(plan.classifier, nn.Identity())
+    state = {**network.encoder, **network.classifier}
+    state = {**_buffers(opened), **(from_timm(plan.dialect, state) if plan.dialect else state)}
+    opened.load_state_dict(state, strict=True)
+    notes = _verified(model, opened, report, "torchvision")
+    _write(output, state)
+    if not network.classifier:
+        notes = (f"model.set_submodule({plan.classifier!r}, torch.nn.Identity())  # there is no classifier", *notes)
+    return (f"model = {plan.call}", *notes, f"model.load_state_dict({_opener(output)})", _images(report))
+
+
+def _opener(output: Path) -> str:
+    module = "safetensors.torch.load_file" if output.suffix == ".safetensors" else "torch.load"
+    return f"{module}({str(output)!r})"
+
+
+def _buffers(model: nn.Module) -> State:
+    """Index tables, which torchvision saves and no file of timm's has."""
+    return {name: value for name, value in model.named_buffers() if name.endswith("relative_position_index")}
+
+
+def _to_hugging_face(model: nn.Module, report: LoadReport, output: Path) -> tuple[str, ...]:
+    network = Network.of(model, report, "transformers")
+    plan = writing_transformers.plan(network)
+    inner = {**from_timm(plan.dialect, network.encoder), **plan.extra}
+    if inner.keys() & network.encoder.keys():
+        raise InputError(f"transformers has no {', '.join(sorted(inner.keys() & network.encoder.keys()))}")
+    whole = bool(network.classifier)
+    state = {f"{plan.kind}.{name}" if whole else name: value for name, value in inner.items()}
+    for ours, theirs in plan.classifiers.items():
+        state |= {
+            theirs + name[len(ours) :]: value for name, value in network.classifier.items() if name.startswith(ours)
+        }
+    kind = (plan.whole or f"{plan.name}ForImageClassification") if whole else f"{plan.name}Model"
+    _write(output / "model.safetensors", state)
+    files.write_json(
+        output / "preprocessor_config.json",
+        writing_transformers.preprocessor(report.input_size, report.mean, report.std),
+    )
+    files.write_json(output / "config.json", writing_transformers.config(plan, kind, report))
+    auto = "AutoModelForImageClassification" if whole else "AutoModel"
+    pooler = () if whole or plan.kind not in ("vit", "deit") else ("its pooler is new: take last_hidden_state",)
+    return (f"transformers.{auto}.from_pretrained({str(output)!r}), a {kind}", *pooler)
+
+
+_RES = "res{i+1}.{j}"
+# for writing only: in files of its own the order of channels (mostly BGR) and the place of the stride (mostly the 1x1
+# convolution) are in no name and no shape, so that reading them by these names would go wrong in silence
+DETECTRON2 = Dialect(
+    "detectron2 ResNet",
+    "resnet",
+    has=("stem.conv1.weight", "res2.0.conv1.weight"),
+    rules=(
+        Rename("stem.conv1.norm", "bn1"),
+        Rename("stem.conv1", "conv1"),
+        *(Rename(f"{_RES}.conv{at}.norm", f"layer{{i}}.{{j}}.bn{at}") for at in (1, 2, 3)),
+        *(Rename(f"{_RES}.conv{at}", f"layer{{i}}.{{j}}.conv{at}") for at in (1, 2, 3)),
+        Rename(f"{_RES}.shortcut.norm", "layer{i}.{j}.downsample.1"),
+        Rename(f"{_RES}.shortcut", "layer{i}.{j}.downsample.0"),
+    ),
+)
+
+
+def _to_detectron2(model: nn.Module, report: LoadReport, output: Path) -> tuple[str, ...]:
+    network = Network.of(model, report, "detectron2")
+    if network.family != "resnet":
+        raise InputError(f"detectron2's R50 pickle is for a ResNet, and this is a {report.arch}")
+    network.require("detectron2", stem_type="", avg_down=False, in_chans=3)
+    sizes, first = network.sizes, network.sizes["channels"][0]
+    depth = writing_openmmlab.RESNETS.get((sizes["bottleneck"], tuple(sizes["layers"])))
+    if depth is None or sizes["channels"] != [first * 2**stage for stage in range(4)]:
+        raise InputError(
+            "detectron2 has ResNets of 18, 34, 50, 101 and 152 layers, each stage twice as wide; not this one"
+        )
+    state = {name: value for name, value in network.encoder.items() if not name.endswith("num_batches_tracked")}
+    config = {
+        "MODEL.PIXEL_MEAN": [round(255 * value, 3) for value in report.mean],
+        "MODEL.PIXEL_STD": [round(255 * value, 3) for value in report.std],
+        "MODEL.RESNETS.DEPTH": depth,
+        "MODEL.RESNETS.STRIDE_IN_1X1": False,
+        "MODEL.RESNETS.NUM_GROUPS": sizes["cardinality"],
+        "MODEL.RESNETS.WIDTH_PER_GROUP": sizes["base_width"],
+        "MODEL.RESNETS.RES2_OUT_CHANNELS": first * (4 if sizes["bottleneck"] else 1),
+        "INPUT.FORMAT": "RGB",
+    }
+    # names are matched by their ends, since a detector has them under backbone.bottom_up
+    around = {"__author__": "a2mim", "matching_heuristics": True, "config": config}
+    _write(output, from_timm(DETECTRON2, state), around)
+    lost = ("the classifier is left out",) if network.classifier else ()
+    return (f"MODEL.WEIGHTS: {output}", *(f"{key}: {value}" for key, value in config.items()), *lost)
+
+
+def _to_openmmlab(model: nn.Module, report: LoadReport, output: Path) -> tuple[str, ...]:
+    network = Network.of(model, report, "OpenMMLab")
+    plan = writing_openmmlab.plan(network)
+    meta = {"dataset_meta": {"classes": report.classes}} if report.classes else {}
+    _write(output, plan.state_dict(network), {"meta": {"source": "a2mim-checkpoint convert", **meta}})
+    mean, std = ([round(255 * value, 3) for value in values] for values in (report.mean, report.std))
+    images = f"data_preprocessor=dict(mean={mean}, std={std}, to_rgb=True)"
+    return (*plan.lines(network), images, f"load_from={str(output)!r}")
+
+
+def _images(report: LoadReport) -> str:
+    mean, std = (", ".join(f"{value:g}" for value in values) for values in (report.mean, report.std))
+    return f"images: {'x'.join(map(str, report.input_size))}, 0 to 1, less the mean ({mean}), by the std ({std})"
+
+
+TARGETS: Mapping[str, Target] = {
+    "timm": Target(("", ".safetensors", ".pth", ".pt", ".bin"), _to_timm),
+    "torchvision": Target((".pth", ".pt", ".safetensors"), _to_torchvision),
+    "hf": Target(("",), _to_hugging_face),
+    "detectron2": Target((".pkl",), _to_detectron2),
+    "openmmlab": Target((".pth",), _to_openmmlab),
+}
