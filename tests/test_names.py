@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from a2mim.checkpoint.architectures import FAMILIES
 from a2mim.checkpoint.dialects import Ignore, Join, Rename, from_timm, to_timm
+from a2mim.checkpoint.families import FAMILIES
 from a2mim.checkpoint.names import DIALECTS
 
 

@@ -3,11 +3,14 @@
 from dataclasses import replace
 
 import pytest
+import timm
 import torch
 from codebases import IMAGENET, Saved, check, layer, surroundings, under
 from plain_swin import Names, Swin, distances, forward, make, windows_of
 
 import a2mim
+from a2mim.checkpoint.architectures import infer
+from a2mim.checkpoint.fitting import without_weights
 from a2mim.errors import InputError
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(9))
@@ -103,6 +106,16 @@ def test_every_tensor_of_a_swin_matters(tmp_path):
             changed = state | {name: state[name] + 0.1 * torch.randn_like(state[name])}
             difference = (forward(changed, IMAGES, build, NAMES)[0] - expected).abs().max()
             assert difference > 1e-3, name
+
+
+@pytest.mark.parametrize("arch", ["swinv2_tiny_window8_256", "swinv2_base_window12_192", "swinv2_large_window12_192"])
+def test_well_known_sizes_of_version_2_have_their_name(arch):
+    with without_weights():
+        model = timm.create_model(arch)
+    windows = [stage.blocks[0].window_size[0] for stage in model.layers]
+    found = infer("swinv2", model.state_dict(), {"windows": windows})
+    size = int(arch[-3:])
+    assert (found.arch, found.model_args) == (arch, {"img_size": size, "window_size": max(windows)})
 
 
 def test_an_absolute_position_embedding_is_refused(tmp_path):

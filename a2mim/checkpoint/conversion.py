@@ -20,7 +20,14 @@ import torch
 from torch import nn
 
 from a2mim import files
-from a2mim.checkpoint import architectures, fitting, writing_openmmlab, writing_torchvision, writing_transformers
+from a2mim.checkpoint import (
+    architectures,
+    families,
+    fitting,
+    writing_openmmlab,
+    writing_torchvision,
+    writing_transformers,
+)
 from a2mim.checkpoint.dialects import Dialect, Rename, from_timm
 from a2mim.checkpoint.globs import fits
 from a2mim.checkpoint.loader import load_encoder
@@ -102,7 +109,7 @@ class Network:
         hints = {**architectures.hints_of(model), "img_size": _img_size(model)}
         found = architectures.infer(family, encoder, hints)
         shapes = {name: value.shape for name, value in state.items()}
-        sizes = architectures.FAMILIES[family].describe(shapes, hints, [])
+        sizes = families.FAMILIES[family].describe(shapes, hints, [])
         with fitting.without_weights():
             twin, _ = build_encoder(found.arch, found.model_args, num_classes=report.num_classes)
         alike = {name: value.shape for name, value in twin.state_dict().items()} == shapes

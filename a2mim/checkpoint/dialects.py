@@ -55,7 +55,7 @@ class Dialect:
 
     Args:
         name: what reports print, such as "mmpretrain ViT".
-        family: key of ``architectures.FAMILIES``, which tells width, depth and so on from timm's names.
+        family: key of ``families.FAMILIES``, which tells width, depth and so on from timm's names.
         has: globs of names; all must be there for the dialect to be recognised.
         lacks: globs of names of which none may be there.
         rules: the first that fits a name is taken; a name that none fits is timm's already.

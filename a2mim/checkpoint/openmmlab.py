@@ -155,7 +155,8 @@ def _literal(node: ast.expr) -> Any:
 _openmmlab = functools.partial(
     Format, "OpenMMLab", "open-mmlab/mmpretrain, mmcls, mmselfsup, Westlake-AI/openmixup", hints=hints
 )
-# when they are saved, the averaged weights stand under the backbone's own names, and the last ones in the copy
+# both EMA hooks swap before they save (mmcv's where it runs before the saving one, as published recipes have it): the
+# averaged weights stand under the backbone's own names, the last ones in the copy
 _ONE = {"backbone": "backbone.", "unaveraged": "ema_state_dict:backbone."}
 _TWO = {"key": "encoder_k.0.", "momentum": "momentum_encoder.0.", "target": "target_net.0.", "teacher": "teacher.0."}
 _TWICE = ("encoder_q", "base_encoder", "online_net", "encoder", "student")  # (backbone, neck) under a second name
