@@ -104,6 +104,16 @@ def beit():
     return vit(build, extra, {"mask token": "backbone.mask_token", "pretext head": "head.cls_head.weight"})
 
 
+def beit_with_its_table_outside(neck):
+    """As mmselfsup 1.0's release candidates have it; version 2 has a neck."""
+    saved = beit()
+    state, place = saved.checkpoint["state_dict"], "rel_pos_bias.relative_position_"
+    state |= {f"shared_{place}{name}": state.pop(f"backbone.{place}{name}") for name in ("bias_table", "index")}
+    state |= layer("neck.patch_aggregation.0.ffn.layers.1", 8, 8, generator=generator()) if neck else {}
+    saved.dropped["tables and masks that timm computes"] = f"shared_{place}index"
+    return saved
+
+
 def cae():
     extra = under("neck.", norm("norm_regressor", 128, generator=generator()) | {"mask_token": torch.ones(1, 1, 128)})
     extra |= layer("head.cls_head", 40, 128, generator=generator()) | {"target_generator.blocks.input.w": torch.ones(3)}
@@ -148,6 +158,8 @@ CASES = {
     "MAE": mae,
     "MaskFeat": maskfeat,
     "BEiT": beit,
+    "BEiT, mmselfsup 1.0rc": lambda: beit_with_its_table_outside(False),
+    "BEiT v2, mmselfsup 1.0rc": lambda: beit_with_its_table_outside(True),
     "CAE": cae,
 }
 

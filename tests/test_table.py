@@ -1,16 +1,27 @@
 """Every row of the table says what it is; the README has the table as it stands."""
 
+from pathlib import Path
+
 import pytest
+from click.testing import CliRunner
 
 from a2mim.checkpoint import table
+from a2mim.commands.checkpoint import main
 
 
-def test_the_table_has_a_row_for_every_format():
+def test_the_table_has_a_row_for_every_name():
     rows = table.rows()
-    assert len(rows) == len(table.FORMATS) + 1
+    assert [row[0] for row in rows[1:]] == list(dict.fromkeys(format.name for format in table.FORMATS))
     assert all(len(row) == len(rows[0]) for row in rows)
+    assert all(row[1] and row[2] and row[3] for row in rows)
     moco = next(row for row in rows if row[0] == "MoCo v3")
-    assert moco[3] == "base (momentum)"
+    assert moco[2:5] == ("pre-training, classifier", "base (momentum, encoder)", "projection head")
+
+
+def test_the_readme_has_the_table_as_the_command_prints_it():
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    printed = CliRunner().invoke(main, ["formats"]).output
+    assert printed.strip() in readme, "put the output of `a2mim-checkpoint formats` into the README"
 
 
 @pytest.mark.parametrize("format", table.FORMATS, ids=lambda format: f"{format.name}, {format.kind}")

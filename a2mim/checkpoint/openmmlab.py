@@ -161,6 +161,7 @@ _ONE = {"backbone": "backbone.", "unaveraged": "ema_state_dict:backbone."}
 _TWO = {"key": "encoder_k.0.", "momentum": "momentum_encoder.0.", "target": "target_net.0.", "teacher": "teacher.0."}
 _TWICE = ("encoder_q", "base_encoder", "online_net", "encoder", "student")  # (backbone, neck) under a second name
 _DECODER = {"mask token": ("backbone.mask_*", "neck.mask_token", "mask_tokens.*"), "decoder": ("neck.decoder*",)}
+_SHARED = {"shared_rel_pos_bias.": "rel_pos_bias."}  # of BEiT in mmselfsup 1.0's release candidates, outside of it
 _AROUND: Mapping[str, tuple[str, ...]] = {
     **_DECODER,
     "backbone once more": tuple(f"{net}.0.*" for net in _TWICE),
@@ -205,6 +206,10 @@ FORMATS: tuple[Format, ...] = (
         encoders={**_ONE, "teacher": "teacher."},
         parts=_AROUND,
     ),
-    _openmmlab(has=("state_dict:backbone.*", "neck.*.weight"), encoders={**_ONE, **_TWO}, parts=_AROUND),
-    _openmmlab(has=("state_dict:backbone.*",), meta=("meta",), encoders={**_ONE, **_TWO}, parts=_AROUND),
+    _openmmlab(
+        has=("state_dict:backbone.*", "neck.*.weight"), encoders={**_ONE, **_TWO}, parts=_AROUND, outside=_SHARED
+    ),
+    _openmmlab(
+        has=("state_dict:backbone.*",), meta=("meta",), encoders={**_ONE, **_TWO}, parts=_AROUND, outside=_SHARED
+    ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from a2mim.checkpoint import hugging_face, openmmlab
@@ -344,15 +344,29 @@ FORMATS: tuple[Format, ...] = (
         kind="classifier",
         normalisation=None,
     ),
-    Format("plain weights", "", normalisation=None, kind="weights"),
+    Format("plain weights", "torchvision, PyTorch's examples, anyone", normalisation=None, kind="weights"),
 )
 
 
 def rows() -> list[tuple[str, ...]]:
-    """The formats in words: format, where it comes from, what it is, encoder taken (and on offer), what is dropped."""
-    rows: list[tuple[str, ...]] = [("format", "written by", "holds", "encoder (others: `--which`)", "dropped")]
-    for format in FORMATS:
-        labels = list(format.encoders)
+    """The formats in words, one row for each name: for the README and ``a2mim-checkpoint formats``."""
+    found = [("format", "written by", "holds", "encoder (others: `--which`)", "dropped", "tested against")]
+    for name in dict.fromkeys(format.name for format in FORMATS):
+        same = [format for format in FORMATS if format.name == name]
+        labels = _once(label for format in same for label in format.encoders)
         taken = f"{labels[0]} ({', '.join(labels[1:])})" if labels[1:] else "".join(labels) or "found by its layers"
-        rows.append((format.name, format.source, format.kind, taken, ", ".join(format.parts)))
-    return rows
+        found.append(
+            (
+                name,
+                ", ".join(_once(source for format in same for source in format.source.split(", ") if source)),
+                ", ".join(_once(format.kind for format in same)),
+                taken,
+                ", ".join(_once(part for format in same for part in format.parts)),
+                "the library itself" if name in ("transformers", "timm", "a2mim") else "its forward, written again",
+            )
+        )
+    return found
+
+
+def _once(items: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(items))

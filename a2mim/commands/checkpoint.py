@@ -21,9 +21,11 @@ def formats() -> None:
     from a2mim.checkpoint.names import DIALECTS
     from a2mim.checkpoint.table import rows
 
-    for row in rows():
-        click.echo("| " + " | ".join(row) + " |")
-    click.echo("\nlayers named as in: " + ", ".join(dialect.name for dialect in DIALECTS))
+    for number, row in enumerate(rows()):
+        click.echo(f"| {' | '.join(row)} |")
+        if number == 0:
+            click.echo("|" + "---|" * len(row))
+    click.echo("\nLayers may be named as by " + "; ".join(dialect.name for dialect in DIALECTS) + ".")
 
 
 @main.command()
