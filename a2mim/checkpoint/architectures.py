@@ -72,15 +72,27 @@ def infer(
         )
     differ = {key: value for key, value in held.items() if not _equal(value, {**named, **given}.get(key))}
     wrong = [key for key in kind.sizes if key in differ]
-    if sizes == "agree" or _of_another_kind(held, named) or (sizes == "file" and given.keys() & set(wrong)):
+    if sizes == "given":
+        wrong = [key for key in wrong if not _is_part(key, held[key], {**named, **given}.get(key))]
+    if sizes in ("agree", "given") or _of_another_kind(held, named) or (sizes == "file" and given.keys() & set(wrong)):
         if arch is None:
             wrong = [key for key in wrong if key in given]
         if wrong:
             nearest = "" if arch is None or kind.name(held) == arch else f" (nearest to the file: {kind.name(held)})"
             raise InputError(f"the file holds {_words(held, wrong)}, not {_words({**named, **given}, wrong)}{nearest}")
-    kept = {*given, *(wrong if sizes == "given" else ())}
+    kept = {*given, *(kind.sizes if sizes == "given" else ())}
     differ = {key: value for key, value in differ.items() if key not in kept}
     return Architecture(chosen, {**differ, **given}, tuple(notes))
+
+
+def _is_part(key: str, held: Any, whole: Any) -> bool:
+    """Whether the file may hold the first part of a network: fewer blocks, or fewer stages."""
+    if key == "depth":
+        return bool(held < whole)
+    if isinstance(held, list) and isinstance(whole, list | tuple) and len(held) <= len(whole):
+        pairs = zip(held, whole, strict=False)
+        return all(one <= other if key in ("depths", "layers") else one == other for one, other in pairs)
+    return False
 
 
 def _of_another_kind(held: Keywords, named: Keywords) -> bool:

@@ -350,7 +350,9 @@ FORMATS: tuple[Format, ...] = (
 
 def rows() -> list[tuple[str, ...]]:
     """The formats in words, one row for each name: for the README and ``a2mim-checkpoint formats``."""
-    found = [("format", "written by", "holds", "encoder (others: `--which`)", "dropped", "tested against")]
+    found: list[tuple[str, ...]] = [
+        ("format", "written by", "holds", "encoder (others: `--which`)", "dropped", "tested against")
+    ]
     for name in dict.fromkeys(format.name for format in FORMATS):
         same = [format for format in FORMATS if format.name == name]
         labels = _once(label for format in same for label in format.encoders)

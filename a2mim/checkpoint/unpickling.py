@@ -19,9 +19,10 @@ import numpy as np
 import torch
 
 _DEPTH = 50  # of what ``plain`` follows; what lies deeper in a file is no setting that anyone reads
-_SHARED = 1_000_000  # values in lists that several places of a file share, and that ``plain`` therefore copies
+_SHARED = 500_000  # values in lists that several places of a file share, and that ``plain`` therefore copies
 _ARRAY = 1_000_000  # numbers in an array of numpy; a larger one is no setting, and as a list would fill the memory
 _NUMBERS = "biufcSU"  # numpy's kinds of numbers and text
+_LEAVES = {str, bytes, bool, int, float, type(None)}
 _EXPANDED = 2**28  # numbers in a tensor that repeats what it stores
 _INNER = ("_content", "_val", "_cfg_dict", "_fields")  # where omegaconf, mmengine, ml_collections keep what they hold
 
@@ -96,6 +97,11 @@ def numpy_scalar(dtype: NumpyType, data: Any = b"") -> Any:
     return None if values is None else values[0].item()
 
 
+def no_bytes(*args: Any) -> bytes:
+    """Stands for ``bytes``, by which pickle writes the empty ones."""
+    return b""
+
+
 def name_alone(owner: Any = None, name: Any = "", *default: Any) -> str:
     """Stands for ``getattr``, by which mmengine pickles its methods: looks nothing up."""
     return name if isinstance(name, str) else ""
@@ -164,6 +170,7 @@ OTHERS: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (Text, ("torch.torch_version.TorchVersion",)),
     (first, ("torchvision.transforms.functional.InterpolationMode", "PIL.Image.Resampling")),
     (elements, ("collections.deque", "builtins.frozenset")),
+    (no_bytes, ("builtins.bytes",)),
     (name_alone, ("builtins.getattr",)),
     (nothing, ("typing.Any", "omegaconf.base.SCMode", "omegaconf._utils.ValueKind")),
     (nothing, tuple(f"builtins.{kind}" for kind in ("dict", "list", "tuple", "str", "int", "float", "bool", "object"))),
@@ -191,7 +198,7 @@ def plain(value: Any) -> Any:
     Raises:
         ValueError: a tensor without values, or a few bytes that describe more than memory holds.
     """
-    return _plain(value, 0, _Visits())
+    return _plain(value, (), _Visits())
 
 
 class _Visits:
@@ -210,11 +217,11 @@ class _Visits:
             raise ValueError("its lists and dictionaries hold each other over and over")
 
 
-def _plain(value: Any, depth: int, visits: _Visits) -> Any:
+def _plain(value: Any, parents: tuple[int, ...], visits: _Visits) -> Any:
+    if type(value) in _LEAVES:
+        return value
     if isinstance(value, torch.Tensor):
         return _tensor(value)
-    if isinstance(value, str | bytes | bool | int | float) or value is None:
-        return value.item() if isinstance(value, np.generic) else value  # numpy's float64 is a float too
     if isinstance(value, NumpyArray):
         return value.values
     if isinstance(value, np.ndarray):
@@ -224,19 +231,20 @@ def _plain(value: Any, depth: int, visits: _Visits) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, torch.nn.Module):
-        return _plain(value.state_dict(), depth, visits)
-    if depth > _DEPTH:
+        return _plain(value.state_dict(), parents, visits)
+    if id(value) in parents or len(parents) > _DEPTH:
         return None
-    if isinstance(value, Attributes | argparse.Namespace | types.SimpleNamespace):
+    parents = (*parents, id(value))
+    if isinstance(value, (Attributes, argparse.Namespace, types.SimpleNamespace)):
         state = vars(value)
         visits.count(value, len(state))
-        return _plain(next((state[key] for key in _INNER if key in state), state), depth + 1, visits)
+        return _plain(next((state[key] for key in _INNER if key in state), state), parents, visits)
     if isinstance(value, Mapping):
         visits.count(value, len(value))
-        return {key: _plain(inner, depth + 1, visits) for key, inner in value.items()}
+        return {key: _plain(inner, parents, visits) for key, inner in value.items()}
     if type(value) in (list, tuple):
         visits.count(value, len(value))
-        return type(value)(_plain(inner, depth + 1, visits) for inner in value)
+        return type(value)(_plain(inner, parents, visits) for inner in value)
     return value
 
 
