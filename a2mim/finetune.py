@@ -71,6 +71,7 @@ def finetune(
     output: str | Path = "runs",
     experiment: str = "finetune",
     resume: Path | None = None,
+    which: str | None = None,
     trust: bool = False,
     on_epoch_end: Callable[[int, nn.Module, Run], None] = lambda *_: None,
     echo: Callable[[str], None] = print,
@@ -81,7 +82,7 @@ def finetune(
         settings: see ``FinetuneSettings``; size and normalisation of the images default to the checkpoint's.
         checkpoint: file, run folder or shipped name; None trains ``settings.model`` from scratch.
         output, experiment, resume, on_epoch_end, echo: as in ``a2mim.pretrain.pretrain``.
-        trust: unpickle arbitrary objects from the checkpoint.
+        which, trust: of a checkpoint; as in ``a2mim.load_encoder``.
 
     Raises:
         InputError: settings or a checkpoint that cannot be used. RunError, OSError: the run had to end.
@@ -94,7 +95,9 @@ def finetune(
     if getattr(source, "split", "") == "all":
         echo(f"note: {source.name} has no folders train and val; accuracy is measured on the training images")
     with seeds.isolated(settings.seed, "weights"):
-        model, found = _model(settings, checkpoint, len(source.classes), source.img_size, trust)
+        model, found = _model(
+            settings, checkpoint, len(source.classes), source.img_size, echo, which=which, trust=trust
+        )
     settings = dataclasses.replace(
         settings,
         model=found["arch"],
@@ -143,7 +146,12 @@ def finetune(
 
 
 def _model(
-    settings: FinetuneSettings, checkpoint: str | Path | None, classes: int, native_size: int | None, trust: bool
+    settings: FinetuneSettings,
+    checkpoint: str | Path | None,
+    classes: int,
+    native_size: int | None,
+    echo: Callable[[str], None],
+    **reading: Any,
 ) -> tuple[nn.Module, dict[str, Any]]:
     """The classifier, and what a checkpoint says of it."""
     training = {"drop_path_rate": settings.drop_path} if settings.drop_path else {}
@@ -151,8 +159,10 @@ def _model(
     mean = std = None
     if checkpoint is not None:
         model, report = load_encoder(
-            checkpoint, settings.model, {**settings.model_args, **training}, num_classes=classes, trust=trust
+            checkpoint, settings.model, {**settings.model_args, **training}, num_classes=classes, **reading
         )
+        for line in report.remarks():
+            echo(line)
         arch, args, mean, std = report.arch, dict(report.model_args), report.mean, report.std
         if size and args.get("img_size", size) != size:
             raise InputError(f"{checkpoint} was built for images of {args['img_size']} pixels, not {size}")

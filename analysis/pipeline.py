@@ -85,9 +85,10 @@ def load_subjects(
     *,
     names: Sequence[str] = (),
     device: str = "auto",
+    echo: Callable[[str], None] = lambda _: None,
     **options: Any,
 ) -> list[Subject]:
-    """Load every checkpoint and give each a name of its own.
+    """Load every checkpoint and give each a name of its own; ``echo`` gets what the loader remarks on them.
 
     Raises:
         InputError: what the loader raises, or names that are not one for each checkpoint and all different.
@@ -103,6 +104,8 @@ def load_subjects(
     subjects = []
     for name, path in zip(called, checkpoints, strict=True):
         model, report = load(path, **options)
+        for remark in report.remarks():
+            echo(f"{name}: {remark}")
         # NHWC is up to four times faster for convolutions on a CPU, and makes no odds to the rest
         subjects.append(Subject(name, model.to(place).to(memory_format=torch.channels_last), report))
     return subjects
@@ -246,7 +249,9 @@ def run_reconstruct(
 def check_classifier(subject: Subject, source: ImageSource) -> None:
     """Raise InputError unless the model has a classifier and the images have labels that fit it."""
     if not subject.report.has_classifier:
-        raise InputError(f"{subject.report.path} has no classifier; fine-tune it first: a2mim-finetune {subject.name}")
+        raise InputError(
+            f"{subject.report.path} has no classifier; fine-tune it first: a2mim-finetune {subject.report.path}"
+        )
     if not source.classes:
         raise InputError(f"{source.name} has no labels, and this analysis needs them: one sub-folder for each class")
     if len(source.classes) != subject.report.num_classes:

@@ -25,9 +25,9 @@ def pretrained(tmp_path_factory):
     ).path
 
 
-def run(tmp_path, checkpoint=None, **changes):
+def run(tmp_path, checkpoint=None, which=None, echo=lambda _: None, **changes):
     settings = FinetuneSettings.from_values(SMALL, changes)
-    return finetune(settings, checkpoint, output=tmp_path, experiment="f", echo=lambda _: None).path
+    return finetune(settings, checkpoint, output=tmp_path, experiment="f", which=which, echo=echo).path
 
 
 def encoder_weights(path):
@@ -61,6 +61,19 @@ def test_from_scratch_takes_the_architecture_alone(tmp_path, pretrained):
     assert report.model_args == a2mim.load_encoder(pretrained)[1].model_args
     before, after = encoder_weights(pretrained), encoder_weights(folder)
     assert not torch.equal(before["conv1.0.weight"], after["conv1.0.weight"])
+
+
+def test_of_a_file_with_two_encoders_the_named_one_is_taken(tmp_path, pretrained):
+    state = a2mim.load_encoder(pretrained, num_classes=0)[0].state_dict()
+    two = {key: {name: value + shift for name, value in state.items()} for key, shift in (("ema", 0), ("model", 1))}
+    torch.save({"state_dict": two["model"], "state_dict_ema": two["ema"]}, tmp_path / "two.pth")
+    args = dict(model="resnet14t", model_args=TINY["model_args"], linear=True, epochs=1)
+    for which, key in (("model", "model"), ("ema", "ema")):
+        said: list[str] = []
+        folder = run(tmp_path / which, tmp_path / "two.pth", which=which, echo=said.append, **args)
+        after = a2mim.load_encoder(folder, num_classes=0)[0].state_dict()
+        assert torch.equal(after["conv1.0.weight"], two[key]["conv1.0.weight"])
+        assert any(f"taken: encoder '{which}'" in line for line in said)
 
 
 def test_without_a_checkpoint_a_model_is_needed(tmp_path):

@@ -24,12 +24,6 @@ def test_checkpoints_of_other_things_are_told_what_they_are(tmp_path, name, reas
     assert f"('{name}')" in str(caught.value)
 
 
-def test_a_tensor_that_claims_more_than_it_has(tmp_path):
-    torch.save({"fc.weight": torch.ones(1).expand(10**9, 10**9)}, tmp_path / "x.pth")
-    with pytest.raises(InputError, match=r"is damaged: 'fc.weight' claims 1000000000000000000 elements"):
-        a2mim.load_encoder(tmp_path / "x.pth")
-
-
 def test_a_quantised_tensor(tmp_path):
     tensor = torch.quantize_per_tensor(torch.randn(2, 2), 0.1, 0, torch.qint8)
     torch.save({"fc.weight": tensor}, tmp_path / "q.pth")

@@ -40,6 +40,16 @@ def test_the_text_has_a_row_for_everything():
     assert "note:                6 heads assumed" in text
 
 
+def test_remarks_are_what_did_not_go_by_itself():
+    assert report(coverage=1.0).remarks() == []
+    odd = report(which="teacher", choices=("teacher", "student"), notes=("6 heads assumed",))
+    assert odd.remarks() == [
+        "taken: encoder 'teacher' (--which: student)",
+        "99.9% of the encoder's parameters are in the file",
+        "note: 6 heads assumed",
+    ]
+
+
 def test_dropped_names_are_those_of_all_parts_and_in_the_dictionary():
     found = report(parts={"queue": ("queue",), "key encoder": ("k.a", "k.b")})
     assert found.dropped == ("queue", "k.a", "k.b")

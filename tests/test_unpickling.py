@@ -2,6 +2,9 @@
 
 import argparse
 import collections
+import concurrent.futures
+import contextlib
+import datetime
 import pathlib
 import pickle
 import sys
@@ -10,9 +13,10 @@ import types
 import numpy as np
 import pytest
 import torch
+from torchvision.transforms import InterpolationMode
 
 from a2mim.checkpoint import read_checkpoint
-from a2mim.checkpoint.unpickling import plain
+from a2mim.checkpoint.unpickling import harmless, plain
 from a2mim.errors import InputError
 
 WEIGHTS = {"fc.weight": torch.arange(4.0)}
@@ -58,11 +62,23 @@ def test_a_namespace_is_a_dictionary(tmp_path):
         (np.asfortranarray(np.arange(6.0).reshape(2, 3)), [[0, 1, 2], [3, 4, 5]]),
         (np.array([1, 256], dtype=">i2"), [1, 256]),
         (np.array(["a", None], dtype=object), None),
+        (np.array(["2020-01-01"], dtype="M8[D]"), None),
+        (np.zeros(2, dtype="i4,f4"), None),
+        (np.datetime64("2020-01-01"), None),
+        (np.zeros((3, 0)), []),
+        (b"", b""),
+        (np.zeros(2_000_000, dtype="i1"), None),
         (np.dtype("float32"), "f4"),
         (pathlib.PosixPath("/a/b"), "/a/b"),
         (collections.defaultdict(list, a=[1]), {"a": [1]}),
         (collections.OrderedDict(a=1), {"a": 1}),
         (collections.Counter("aab"), {"a": 2, "b": 1}),
+        (collections.deque([1, 2], maxlen=3), [1, 2]),
+        (frozenset([1]), [1]),
+        (datetime.timedelta(1), None),
+        (range(3), None),
+        (torch.torch_version.TorchVersion("2.0"), "2.0"),
+        (InterpolationMode.BICUBIC, "bicubic"),
         ({"deep": {1, 2}}, {"deep": {1, 2}}),
     ],
     ids=lambda value: type(value).__name__,
@@ -117,10 +133,62 @@ def test_configurations_of_mmengine(tmp_path, foreign):
     assert round_trip(tmp_path, [kind(a=kind(b=1)), config()]) == [{"a": {"b": 1}}] * 2
 
 
-def test_a_structure_that_holds_itself_ends():
+def test_configurations_of_ml_collections(tmp_path, foreign):
+    kind = foreign("ml_collections.config_dict.config_dict.ConfigDict")
+
+    def config(**fields):
+        made = kind()
+        made.__dict__.update(_fields=fields, _locked=True, _type_safe=True)
+        return made
+
+    assert round_trip(tmp_path, config(a=1, b=config(c=2))) == {"a": 1, "b": {"c": 2}}
+
+
+def test_class_names_as_keys_of_lightning(tmp_path, foreign):
+    kind = foreign("pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint")
+    assert list(round_trip(tmp_path, {kind: {"best": 0.5}}).values()) == [{"best": 0.5}]
+
+
+def test_parameters_can_be_changed_in_place(tmp_path):
+    round_trip(tmp_path, torch.nn.Parameter(torch.ones(2))).zero_()
+
+
+def test_tensors_without_values_of_their_own_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"a tensor \(2, 3\) on torch's meta device has no values"):
+        round_trip(tmp_path, torch.ones(2, 3, device="meta"))
+    with pytest.raises(InputError, match=r"a tensor .* of 1 values, repeated"):
+        round_trip(tmp_path, torch.ones(1).expand(10**6, 10**6))
+    assert round_trip(tmp_path, torch.ones(1).expand(7, 7)).sum() == 49
+
+
+def test_a_structure_that_holds_itself_is_cut_off():
     loop: dict = {"a": 1}
-    loop["self"] = loop
-    assert plain(loop)["self"]["self"]["a"] == 1
+    loop.update(self=loop, again=[loop], other=argparse.Namespace(parent=loop, b=2))
+    assert plain(loop) == {"a": 1, "self": None, "again": [None], "other": {"parent": None, "b": 2}}
+
+
+def test_values_in_two_places_stay_in_both(tmp_path):
+    shared = [1, (2, 3)]
+    assert round_trip(tmp_path, {"a": shared, "b": [shared, shared]}) == {"a": shared, "b": [shared, shared]}
+
+
+def test_a_list_of_twice_a_list_of_twice_a_list_is_refused(tmp_path):
+    bomb: list = [1]
+    for _ in range(60):  # 2**60 numbers, in a file of two kilobytes
+        bomb = [bomb, bomb]
+    with pytest.raises(InputError, match="hold each other over and over"):
+        round_trip(tmp_path, bomb)
+
+
+def test_what_lies_too_deep_is_cut_off(tmp_path):
+    deep: list = []
+    for _ in range(400):
+        deep = [deep]
+    found = round_trip(tmp_path, deep)
+    depth = 0
+    while found:
+        found, depth = found[0], depth + 1
+    assert (found, 40 < depth < 60) == (None, True)
 
 
 class Command:
@@ -159,9 +227,44 @@ def test_getattr_looks_nothing_up(tmp_path):
     assert found == "mro"
 
 
+STAND_INS = {name: kind for kind, name in harmless()}
+ODD = [(), (None,), (1, 2), ("", b""), ([], {}), ({"a": 1},), ("__class__", "f8"), (print, open), (10**12,)]
+
+
+@pytest.mark.parametrize("kind", dict.fromkeys(STAND_INS.values()), ids=lambda kind: kind.__name__)
+def test_stand_ins_do_nothing_whatever_they_are_called_with(kind):
+    for args in ODD:
+        try:
+            made = kind(*args)
+        except (TypeError, ValueError, LookupError, AttributeError):
+            continue
+        for state in (*ODD, *(arg for args in ODD for arg in args), {"__setstate__": print, "__class__": dict}):
+            before = type(made)
+            with contextlib.suppress(TypeError, ValueError, LookupError, AttributeError):
+                made.__setstate__(state)
+            assert type(made) is before
+            assert "__setstate__" not in getattr(made, "__dict__", {})
+        with contextlib.suppress(ValueError):
+            plain(made)
+
+
+def test_no_stand_in_is_a_function_that_python_or_torch_brings():
+    for name, kind in STAND_INS.items():
+        assert kind.__module__ == "a2mim.checkpoint.unpickling", name
+
+
 def test_the_list_of_classes_does_not_outlive_the_call(tmp_path):
     before = set(torch.serialization.get_safe_globals())
     round_trip(tmp_path, argparse.Namespace())
+    assert set(torch.serialization.get_safe_globals()) == before
+
+
+def test_threads_that_read_at_once_do_not_clear_each_others_list(tmp_path):
+    torch.save({"model": WEIGHTS, "args": argparse.Namespace(lr=0.1)}, tmp_path / "c.pth")
+    before = set(torch.serialization.get_safe_globals())
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(read_checkpoint, [tmp_path / "c.pth"] * 100))
+    assert all(checkpoint["args"] == {"lr": 0.1} for checkpoint in found)
     assert set(torch.serialization.get_safe_globals()) == before
 
 
@@ -170,6 +273,12 @@ def test_trusted_files_are_unpickled_and_a_module_gives_its_weights(tmp_path):
     with pytest.raises(InputError, match=r"holds more than weights \(torch.nn.modules.linear.Linear\)"):
         read_checkpoint(tmp_path / "module.pth")
     assert read_checkpoint(tmp_path / "module.pth", trust=True)["state_dict"].keys() == {"weight", "bias"}
+
+
+def test_modules_within_a_trusted_file_give_their_weights_too(tmp_path):
+    torch.save({"model": torch.nn.Linear(2, 2), "best": np.ones(2)}, tmp_path / "module.pth")
+    found = read_checkpoint(tmp_path / "module.pth", trust=True)
+    assert (found["model"].keys(), found["best"]) == ({"weight", "bias"}, [1, 1])
 
 
 def test_a_trusted_file_whose_classes_are_not_there_is_an_error_of_one_line(tmp_path, foreign, monkeypatch):

@@ -12,6 +12,7 @@ import os
 import pickle
 import re
 import struct
+import threading
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -55,6 +56,10 @@ _DAMAGE = (
     *(MemoryError, RecursionError, ArithmeticError, ImportError, struct.error),
     *(safetensors.SafetensorError, zipfile.BadZipFile),
 )
+
+
+# torch keeps one list of allowed classes for the whole process: of two readers at once, one would clear the other's
+_ALLOWING = threading.Lock()
 
 
 def read_checkpoint(path: str | os.PathLike[str], *, trust: bool = False) -> dict[str, Any]:
@@ -111,7 +116,12 @@ def _read_file(path: Path, trust: bool) -> dict[str, Any]:
 def _read_pickle(path: Path, trust: bool, mmap: bool) -> dict[str, Any]:
     options: Any = dict(map_location="cpu", weights_only=not trust)
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(harmless()), open(path, "rb") as file:
+        with (
+            _ALLOWING,
+            warnings.catch_warnings(),
+            torch.serialization.safe_globals(harmless()),
+            open(path, "rb") as file,
+        ):
             warnings.simplefilter("ignore")  # about protocols and storages: nothing that a user can act on
             if mmap and path.suffix != ".safetensors":  # torch goes by this suffix when it is given a name
                 checkpoint = torch.load(path, mmap=True, **options)

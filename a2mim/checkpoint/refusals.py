@@ -38,12 +38,5 @@ def refuse_strangers(contents: Contents) -> None:
         for globs, what in STRANGERS:
             if fits(name, globs):
                 raise InputError(f"{contents.file} {what} ('{name}')")
-        if tensor.layout == torch.strided and not tensor.is_quantized and _claims_more_than_it_has(tensor):
-            raise InputError(f"{contents.file} is damaged: '{name}' claims {tensor.numel()} elements and holds fewer")
         if tensor.dtype in _QUANTISED:
             raise InputError(f"{contents.file} {STRANGERS[1][1]} ('{name}' is {tensor.dtype})")
-
-
-def _claims_more_than_it_has(tensor: torch.Tensor) -> bool:
-    """Whether a small storage is spread over a large shape: nobody saves that, and it would take for ever to add up."""
-    return tensor.numel() * tensor.element_size() > max(4096, 4 * tensor.untyped_storage().nbytes())

@@ -49,6 +49,13 @@ class LoadReport:
     def dropped(self) -> tuple[str, ...]:
         return tuple(name for names in self.parts.values() for name in names)
 
+    def remarks(self) -> list[str]:
+        """What a user of the network has to know of how it was loaded; nothing where all went by itself."""
+        lines = [f"taken:{self._choice()[1:]}"] if self._choice() else []
+        if self.coverage < 1:
+            lines.append(f"{_percent(self.coverage)} of the encoder's parameters are in the file")
+        return lines + [f"note: {note}" for note in self.notes]
+
     def to_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
         return {**asdict(self), "dropped": self.dropped}
@@ -56,11 +63,10 @@ class LoadReport:
     def __str__(self) -> str:
         size = "x".join(map(str, self.input_size))
         args = ", ".join(f"{key}={value}" for key, value in self.model_args.items())
-        others = [label for label in self.choices if label != self.which]
-        which = f", encoder '{self.which}' (--which: {', '.join(others)})" if others else ""
+        epoch = "" if self.epoch is None else f", epoch {self.epoch}"
         rows = [
             ("file", self.path),
-            ("format", f"{self.format}, {self.kind}" + ("" if self.epoch is None else f", epoch {self.epoch}") + which),
+            ("format", f"{self.format}, {self.kind}{epoch}{self._choice()}"),
             ("layers named as", self.names),
             ("architecture", f"{self.arch}({args}), {self.parameters / 1e6:.2f} million parameters"),
             ("input", f"{size}, mean {_numbers(self.mean)}, std {_numbers(self.std)}"),
@@ -75,6 +81,10 @@ class LoadReport:
         rows += [("dropped", f"{part}: {len(names)} ({some(names, 2)})") for part, names in self.parts.items()]
         rows += [("note", note) for note in self.notes]
         return "\n".join(f"{label + ':' if label else '':<21}{text}" for label, text in rows)
+
+    def _choice(self) -> str:
+        others = [label for label in self.choices if label != self.which]
+        return f", encoder '{self.which}' (--which: {', '.join(others)})" if others else ""
 
     def _groups(self) -> list[tuple[str, str]]:
         """Counts of matched, missing, unexpected and reshaped tensors for each top-level module."""

@@ -64,13 +64,14 @@ def settings_options(settings: type) -> Callable[[Callable[..., None]], Callable
 TRUST = click.option(
     "--trust-checkpoint", "trust", is_flag=True, help="Unpickle any object; this runs code from the file."
 )
+WHICH = click.option("--which", help="The encoder of a file with several (teacher, ema, ...); inspect lists them.")
 
 
 def loading_options(command: Callable[..., None]) -> Callable[..., None]:
     """What every command takes that reads a network: ``loading`` makes the loader's keywords of them."""
     for option in (
         TRUST,
-        click.option("--which", help="The encoder of a file with several (teacher, ema, ...); inspect lists them."),
+        WHICH,
         click.option("--model-args", multiple=True, metavar="KEY=VALUE", help="Arguments of the architecture."),
         click.option("--model", "arch", help="timm architecture, where the file does not tell."),
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -136,6 +137,7 @@ def _analyse(function: str, options: dict[str, Any]) -> None:
     checkpoints: Sequence[str] = options.pop("checkpoints")
     loading = _common.loading(options)
     options = {key: value for key, value in options.items() if value is not None}
+    loading["echo"] = functools.partial(click.echo, err=True)
     written = getattr(pipeline, function)(checkpoints, options.pop("output"), images=images, **options, **loading)
     for path in written.values():
         click.echo(path)

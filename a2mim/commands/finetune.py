@@ -18,7 +18,8 @@ DEFAULT_RECIPE = "fashion-finetune"
 @click.option("--output", default="runs", show_default=True, help="Folder for runs.")
 @click.option("--experiment", help="Name of the run.  [default: finetune-<checkpoint or model>]")
 @click.option("--resume", is_flag=False, flag_value="auto", metavar="[auto|RUN]", help="Go on where a run stopped.")
-@click.option("--trust-checkpoint", is_flag=True, help="Unpickle any object (runs code from the file).")
+@_common.WHICH
+@_common.TRUST
 @_common.settings_options(FinetuneSettings)
 @_common.clear_errors
 def main(
@@ -27,7 +28,8 @@ def main(
     output: str,
     experiment: str | None,
     resume: str | None,
-    trust_checkpoint: bool,
+    which: str | None,
+    trust: bool,
     **flags: Any,
 ) -> None:
     """Fine-tune CHECKPOINT (a run's folder, a file) end to end, or probe it (--linear).
@@ -49,7 +51,8 @@ def main(
         output=output,
         experiment=experiment,
         resume=begun,
-        trust=trust_checkpoint,
+        which=which,
+        trust=trust,
         echo=click.echo,
     )
     click.echo(f"learning curve: {_pictures.learning_curve(run)}")
