@@ -49,11 +49,11 @@ def test_tensors_are_assigned_and_not_copied_but_for_their_type():
     with fitting.without_weights():
         model = nn.Linear(2, 2)
     weight, bias = torch.ones(2, 2), torch.ones(2, dtype=torch.float16)
-    fitted, reshaped = fitting.fit(model, {"weight": weight, "bias": bias, "other": weight})
+    fitted, reshaped, missing = fitting.fit(model, {"weight": weight, "bias": bias, "other": weight})
     fitting.assign(model, fitted)
     assert model.weight.data_ptr() == weight.data_ptr()
     assert model.bias.dtype == torch.float32
-    assert reshaped == ()
+    assert (reshaped, missing) == ((), ())
     assert all(isinstance(value, nn.Parameter) and value.requires_grad for value in model.parameters())
 
 
@@ -101,5 +101,5 @@ def test_weights_that_are_no_numbers_are_named(value):
 
 def test_large_but_finite_weights_pass():
     state = {"weight": torch.full((2, 2), 3e38), "bias": torch.zeros(2)}  # their sum is infinite
-    fitted, _ = fitting.fit(nn.Linear(2, 2), state)
+    fitted, *_ = fitting.fit(nn.Linear(2, 2), state)
     assert torch.equal(fitted["weight"], state["weight"])

@@ -33,7 +33,7 @@ COMMON_PARTS: Mapping[str, tuple[str, ...]] = {
     "prototypes": ("prototypes*",),
     "neck": ("neck.*",),
     "data preprocessing": ("data_preprocessor.*",),
-    "counter": ("steps", "n_averaged"),
+    "counter": ("steps",),
     "counter of torch's AveragedModel": ("n_averaged",),
 }
 
@@ -94,8 +94,9 @@ def _sort_out(contents: Contents, format: Format, label: str, places: Mapping[st
     outside = {**dict.fromkeys(format.classifier, f"{CLASSIFIER}."), **format.outside}
     dropped: dict[str, list[str]] = {}
     strays = []
+    named = contents.main if contents.main_is_named else None
     for group, name, tensor in contents.tensors():
-        full = name if group == contents.main and contents.main_is_named else f"{group}:{name}"
+        full = name if group == named else f"{group}:{name}"
         inside = [other for other, place in places.items() if place.holds(group, name)]
         owner = label if label in inside else max(inside, key=lambda other: len(places[other].prefix), default=None)
         short = name[len(places[owner].prefix) :] if owner else name
@@ -122,11 +123,12 @@ def _search(contents: Contents, landmarks: tuple[str, ...]) -> dict[str, Place]:
     places: dict[str, Place] = {}
     for group in sorted(contents.groups, key=lambda path: (path != contents.main, path != contents.ema)):
         names = tuple(contents.groups[group])
+        first = {dialect.has[0] for dialect in (*DIALECTS, *([own] if own else []))}
         prefixes = {
-            name[: -len(dialect.has[0])]
-            for dialect in (*DIALECTS, *([own] if own else []))
+            name[: -len(end)]
+            for end in first
             for name in names
-            if name == dialect.has[0] or name.endswith("." + dialect.has[0])
+            if name.endswith(end) and f".{name}".endswith(f".{end}")
         }
         for prefix in sorted(prefixes, key=len):
             within = {name[len(prefix) :] for name in names if name.startswith(prefix)}

@@ -30,18 +30,20 @@ class without_weights(TorchFunctionMode):  # noqa: N801  # a context manager, na
         return target if in_place and isinstance(target, nn.Parameter) else func(*args, **kwargs)
 
 
-def fit(model: nn.Module, state: Mapping[str, torch.Tensor]) -> tuple[State, tuple[str, ...]]:
+def fit(model: nn.Module, state: Mapping[str, torch.Tensor]) -> tuple[State, tuple[str, ...], tuple[str, ...]]:
     """The tensors of ``state`` that have a place in ``model``, each with the shape and type that it has there.
 
     Returns:
-        ``(tensors, reshaped)``: ``reshaped`` names those that were resampled to another grid.
+        ``(tensors, reshaped, missing)``: the names of those that were resampled to another grid, and of those in the
+        model that ``state`` has no value for.
 
     Raises:
         InputError: a shape that cannot be fitted (both are shown), or weights that are not finite (named).
     """
-    fitted, reshaped = {}, []
+    fitted, reshaped, missing = {}, [], []
     for name, place in model.state_dict().items():
         if name not in state:
+            missing.append(name)
             continue
         tensor = state[name]
         if tensor.shape != place.shape:
@@ -49,12 +51,18 @@ def fit(model: nn.Module, state: Mapping[str, torch.Tensor]) -> tuple[State, tup
             reshaped.append(name)
         fitted[name] = tensor.to(place.dtype) if tensor.dtype != place.dtype else tensor
     _refuse_nan(fitted)
-    return fitted, tuple(reshaped)
+    return fitted, tuple(reshaped), tuple(missing)
 
 
 def assign(model: nn.Module, fitted: State) -> None:
     """Make the tensors the model's own, without a copy; what they do not cover stays as it is in ``model``."""
-    model.load_state_dict({**model.state_dict(), **fitted}, strict=True, assign=True)
+    modules = dict(model.named_modules())
+    for name, tensor in fitted.items():
+        owner, _, own = name.rpartition(".")
+        place = getattr(modules[owner], own)
+        if isinstance(place, nn.Parameter):
+            tensor = nn.Parameter(tensor, requires_grad=place.requires_grad)
+        setattr(modules[owner], own, tensor)
 
 
 def _resampled(name: str, tensor: torch.Tensor, shape: torch.Size, prefix_tokens: int) -> torch.Tensor:

@@ -18,7 +18,7 @@ def any_fits(names: Collection[str], globs: tuple[str, ...]) -> bool:
     plain = [glob for glob in globs if not any(sign in glob for sign in "*?[")]
     if any(glob in names for glob in plain):
         return True
-    return len(plain) < len(globs) and any(fits(name, globs) for name in names)
+    return len(plain) < len(globs) and any(map(_pattern(globs).match, names))
 
 
 @functools.cache

@@ -92,8 +92,8 @@ def load_masked_model(path: str | os.PathLike[str], *, trust: bool = False) -> t
     plan = _plan(contents, found, None, None)
     model = create_model(plan.arch, model_args=plan.model_args, **contents.meta["mim_args"])
     state = contents.at(Place(contents.main or ""))
-    fitted, _ = fitting.fit(model, state)
-    odd = (model.state_dict().keys() - fitted.keys()) | (state.keys() - fitted.keys())
+    fitted, _, missing = fitting.fit(model, state)
+    odd = {*missing, *state.keys() - fitted.keys()}
     if odd:
         raise InputError(
             f"{contents.file} does not fit its own settings; missing or without a place: {some(sorted(odd))}"
@@ -204,12 +204,10 @@ def _build(contents: Contents, found: Found, plan: _Plan, num_classes: int | Non
         state = {name: value for name, value in state.items() if name not in in_file}
     with fitting.without_weights():
         model, args = build_encoder(plan.arch, plan.model_args, num_classes=classes)
-    own = model.state_dict()
     try:
-        fitted, reshaped = fitting.fit(model, state)
+        fitted, reshaped, missing = fitting.fit(model, state)
     except InputError as error:
         raise InputError(f"{contents.file} as {plan.arch}: {error}") from error
-    missing = [name for name in own if name not in fitted]
     if set(missing) & dict(model.named_parameters()).keys():  # what the file lacks needs random weights after all
         model, _ = build_encoder(plan.arch, args, num_classes=classes)
     fitting.assign(model, fitted)
@@ -226,7 +224,7 @@ def _build(contents: Contents, found: Found, plan: _Plan, num_classes: int | Non
         matched=tuple(fitted),
         reshaped=reshaped,
         missing=tuple(name for name in missing if not name.startswith(heads) or classes == classes_in_file),
-        unexpected=tuple(origin.get(name, name) for name in state if name not in own) + found.strays,
+        unexpected=tuple(origin.get(name, name) for name in state if name not in fitted) + found.strays,
     )
     timm_model: Any = model
     timm_model.default_cfg = timm_model.pretrained_cfg = {  # what timm's transforms look at
