@@ -43,6 +43,23 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def agree_json(path: str | os.PathLike[str], value: Any) -> Any:
+    """What the JSON file holds; ``value`` is written first if there is none. Processes that race all get the same."""
+    path = Path(path)
+    if not path.exists():
+        own = path.with_name(f"{path.name}.{os.getpid()}")
+        write_json(own, value)
+        try:
+            os.link(own, path)  # fails where another process was first
+        except FileExistsError:
+            pass
+        except OSError:  # no links on this file system: the last one wins
+            write_json(path, value)
+        finally:
+            own.unlink()
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

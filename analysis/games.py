@@ -73,7 +73,8 @@ class PatchGame:
             ``image-mean``, ``black`` (needs ``mean`` and ``std``), ``blur``, ``noise``, or a tensor that broadcasts to
             (3, H, W).
         score: ``log-odds`` (the paper's), ``log-prob`` or ``logit``.
-        batch_size: coalitions in one forward pass; speed and memory only.
+        batch_size: coalitions in one forward pass; speed and memory only. It is halved when memory runs out.
+        amp: run in bfloat16 under autocast. Four scores nearly cancel, so that its rounding is noise (``amp_noise``).
         mean, std: normalisation of the image, in units of [0, 1] pixels; for ``black``.
         device: where the model lies; without it, the device of its first parameter.
         id: which image this is; names the seeds of its draws, so give all models the same id for the same image.
@@ -93,6 +94,7 @@ class PatchGame:
         baseline: str | torch.Tensor = "dataset-mean",
         score: str = "log-odds",
         batch_size: int = 64,
+        amp: bool = False,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         device: torch.device | str | None = None,
@@ -107,7 +109,7 @@ class PatchGame:
         _check_image(image, grid)
         weight = next(model.parameters(), torch.empty(0))
         self.model, self.label, self.grid, self.id = model, int(label), (int(grid[0]), int(grid[1])), id
-        self.score, self.batch_size = score, batch_size
+        self.score, self.batch_size, self.amp = score, batch_size, amp
         self.device = torch.device(device) if device is not None else weight.device
         self.image = image.to(self.device, weight.dtype)
         self.baseline = _baseline(self.image, baseline, mean=mean, std=std, id=id)
@@ -129,11 +131,20 @@ class PatchGame:
         """
         present = torch.from_numpy(check_coalitions(coalitions, self.n_players))
         scores = np.empty(len(present))
-        with torch.inference_mode(), _eval_mode(self.model), _full_precision(self.device):
-            for start in range(0, len(present), self.batch_size):
+        precision = torch.autocast(self.device.type, torch.bfloat16) if self.amp else _full_precision(self.device)
+        with torch.inference_mode(), _eval_mode(self.model), precision:
+            start = 0
+            while start < len(present):
                 batch = present[start : start + self.batch_size].to(self.device)
-                logits = self.model(self.render(batch))
+                try:
+                    logits = self.model(self.render(_filled_up(batch, self.batch_size)))[: len(batch)]
+                except RuntimeError as error:
+                    if len(batch) == 1 or not out_of_memory(error):
+                        raise
+                    self.batch_size = len(batch) // 2
+                    continue
                 scores[start : start + len(batch)] = self._scores(logits, len(batch))
+                start += len(batch)
         return check_scores(scores, len(present))
 
     def render(self, present: torch.Tensor) -> torch.Tensor:
@@ -157,6 +168,33 @@ class PatchGame:
             raise InputError("score 'log-odds' needs two classes or more, the model has one; use score 'logit'")
         # float64 on the CPU: not every accelerator has it, and these numbers are few
         return SCORES[self.score](logits.cpu().double(), self.label).numpy()
+
+
+def amp_noise(game: PatchGame, n: int = 256) -> tuple[float, float]:
+    """What bfloat16 does to a score: standard deviations of (its rounding, the score) over n random coalitions."""
+    rng = seeds.numpy_generator("amp", str(game.id))
+    coalitions = rng.random((n, game.n_players)) < rng.random((n, 1))
+    kept, scores = game.amp, []
+    try:
+        for game.amp in (False, True):
+            scores.append(game(coalitions))
+    finally:
+        game.amp = kept
+    return float((scores[1] - scores[0]).std()), float(scores[0].std())
+
+
+def _filled_up(batch: torch.Tensor, full: int) -> torch.Tensor:
+    """The last coalition again until the number is a power of two or a full batch.
+
+    Libraries of kernels prepare themselves for each new batch size, which takes longer than the batch does.
+    """
+    size = min(full, 1 << (len(batch) - 1).bit_length())
+    return torch.cat([batch, batch[-1:].expand(size - len(batch), -1)]) if size > len(batch) else batch
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether a smaller batch may do; a CPU says so in words only."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def check_coalitions(coalitions: npt.ArrayLike, n_players: int) -> Bools:

@@ -6,9 +6,8 @@ and the image's id alone, so that several models, in any order and batch size, a
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,54 +18,15 @@ from tqdm import tqdm
 from a2mim import seeds
 from a2mim.errors import InputError
 
-from .games import Bools, Floats, Game, check_scores
+from .estimators import DEFAULTS, ESTIMATORS, Measured, Once, pair_deltas
+from .games import Floats, Game
+from .intervals import interval, resampled_means
+from .pairs import Ints, choose_pairs
+from .parts import Parts
 
-Ints = npt.NDArray[np.int64]
+__all__ = ["PAPER_RATIOS", "InteractionResult", "compare", "estimate", "orders_of", "pair_deltas", "relative_strength"]
 
 PAPER_RATIOS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
-PAIRS = ("neighbours", "clamped", "all")
-RESAMPLES = 1000
-BLOCK = 4096  # contexts evaluated in one go: bounds the memory of the coalitions, changes no result
-
-
-def pair_deltas(game: Game, pairs: npt.ArrayLike, contexts: npt.ArrayLike) -> Floats:
-    """Δf(i, j, S) of Eq. (1) = f(S + i + j) − f(S + i) − f(S + j) + f(S).
-
-    Args:
-        game: coalitions, bool (n, players) -> n scores.
-        pairs: players (i, j), integers (P, 2).
-        contexts: S for each pair, bool (P, T, players), True = present; without i and j themselves.
-
-    Returns:
-        float64 (P, T), in units of the score.
-
-    Raises:
-        InputError: shapes that do not fit, a player that does not exist, i = j, or a context that holds i or j.
-        RunError: a score that is not finite.
-    """
-    contexts = np.asarray(contexts)
-    if contexts.ndim != 3 or contexts.dtype != np.bool_:
-        raise InputError(f"contexts must be bool (P, T, players), got {contexts.dtype} {contexts.shape}")
-    n_pairs, n_contexts, n_players = contexts.shape
-    pairs = check_pairs(pairs, n_players)
-    if len(pairs) != n_pairs:
-        raise InputError(f"{len(pairs)} pairs, but contexts for {n_pairs}")
-    row, (i, j) = np.arange(n_pairs), pairs.T
-    inside = contexts[row, :, i] | contexts[row, :, j]  # (P, T)
-    if inside.any():
-        first = int(inside.any(axis=1).argmax())
-        raise InputError(f"a context of pair {_pair(pairs[first])} holds one of the two; contexts go without both")
-    coalitions = np.repeat(contexts[None], 4, axis=0)  # (4, P, T, players): S + i + j, S + i, S + j, S
-    coalitions[:2, row, :, i] = True
-    coalitions[::2, row, :, j] = True
-    flat = coalitions.reshape(-1, n_players)
-    both, only_i, only_j, none = check_scores(game(flat), len(flat)).reshape(4, n_pairs, n_contexts)
-    return both - only_i - only_j + none
-
-
-def pair_strength(deltas: Floats) -> Floats:
-    """|I^(m)(i, j)| of Eqs. (1) and (2), the expectation over contexts replaced by their mean: (..., T) -> (...)."""
-    return np.abs(deltas.mean(axis=-1))
 
 
 def relative_strength(strength: Floats) -> Floats:
@@ -90,156 +50,27 @@ def orders_of(ratios: Sequence[float], n_players: int) -> Ints:
     return np.array([int((n_players - 2) * ratio) for ratio in ratios])
 
 
-def check_pairs(pairs: npt.ArrayLike, n_players: int) -> Ints:
-    """The pairs as integers (P, 2), or InputError: another shape, a player that does not exist, i = j."""
-    array = np.asarray(pairs)
-    if array.ndim != 2 or array.shape[1] != 2 or len(array) == 0 or not np.issubdtype(array.dtype, np.integer):
-        raise InputError(f"pairs must be integers (P, 2), one pair or more, got {array.dtype} {array.shape}")
-    for pair in array[(array < 0).any(axis=1) | (array >= n_players).any(axis=1)]:
-        raise InputError(f"pair {_pair(pair)} is out of range: players are 0 to {n_players - 1}")
-    for pair in array[array[:, 0] == array[:, 1]]:
-        raise InputError(f"pair {_pair(pair)}: a player does not interact with itself")
-    return array.astype(np.int64)
+class ImageMeasured(NamedTuple):
+    """What was measured on one image; the first axis runs over the distinct orders."""
 
-
-def _pair(pair: Ints) -> str:
-    return f"({pair[0]}, {pair[1]})"
-
-
-def neighbour_pairs(grid: tuple[int, int], n_pairs: int, generator: np.random.Generator, distance: int = 2) -> Ints:
-    """Pairs of near cells, each with the same chance: int64 (P, 2), no pair twice.
-
-    Near means a Chebyshev distance of at most ``distance``: 24 neighbours for 2, fewer at the border. Where the grid
-    has no more than ``n_pairs`` such pairs, all of them come.
-    """
-    return _some(_near_pairs(grid, distance), n_pairs, generator)
-
-
-def clamped_pairs(grid: tuple[int, int], n_pairs: int, generator: np.random.Generator, distance: int = 2) -> Ints:
-    """Pairs of near cells as the published code draws them: int64 (P, 2), no pair twice in either order.
-
-    A cell, uniformly; a step of up to ``distance`` rows and columns, uniformly; its end clamped to the grid. So pairs
-    at the border come more often than others. ``neighbour_pairs`` has no such bias.
-    """
-    rows, cols = grid
-    wanted = min(n_pairs, len(_near_pairs(grid, distance)))
-    drawn: dict[frozenset[int], tuple[int, int]] = {}
-    while len(drawn) < wanted:
-        row, col = int(generator.integers(rows)), int(generator.integers(cols))
-        down, right = generator.integers(-distance, distance + 1, 2).tolist()
-        i = row * cols + col
-        j = min(max(row + down, 0), rows - 1) * cols + min(max(col + right, 0), cols - 1)
-        if i != j:
-            drawn.setdefault(frozenset((i, j)), (i, j))
-    return np.array(list(drawn.values()))
-
-
-def all_pairs(n_players: int, n_pairs: int, generator: np.random.Generator) -> Ints:
-    """Pairs of any two players, each with the same chance: int64 (P, 2), no pair twice, at most ``n_pairs``."""
-    return _some(np.stack(np.triu_indices(n_players, 1), axis=1), n_pairs, generator)
-
-
-def _near_pairs(grid: tuple[int, int], distance: int) -> Ints:
-    """Every unordered pair of cells within the distance, once: from the upper cell, in a row from the left one."""
-    rows, cols = grid
-    cells = np.arange(rows * cols).reshape(rows, cols)
-    near = [np.empty((0, 2), np.int64)]
-    for down in range(min(distance, rows - 1) + 1):
-        for right in range(-min(distance, cols - 1), min(distance, cols - 1) + 1):
-            if (down, right) > (0, 0):
-                first = cells[: rows - down, max(0, -right) : cols - max(0, right)].ravel()
-                near.append(np.stack([first, first + down * cols + right], axis=1))
-    return np.concatenate(near)
-
-
-def _some(pairs: Ints, n_pairs: int, generator: np.random.Generator) -> Ints:
-    return pairs[generator.choice(len(pairs), min(n_pairs, len(pairs)), replace=False)]
-
-
-def choose_pairs(
-    pairs: str | npt.ArrayLike,
-    n_players: int,
-    grid: tuple[int, int] | None,
-    n_pairs: int,
-    generator: np.random.Generator,
-) -> Ints:
-    """The pairs of one image, int64 (P, 2); see ``estimate`` for the choices.
-
-    Raises:
-        InputError: an unknown choice, a grid that is needed and not given or has another number of cells, a pair that
-            cannot be.
-    """
-    if not isinstance(pairs, str):
-        return check_pairs(pairs, n_players)
-    if pairs not in PAIRS:
-        raise InputError(f"unknown pairs '{pairs}'; known: {', '.join(PAIRS)}, or an array (P, 2)")
-    if pairs == "all":
-        return all_pairs(n_players, n_pairs, generator)
-    if grid is None:
-        raise InputError(f"pairs '{pairs}' need the grid=(rows, cols) of the players; pairs 'all' need none")
-    if grid[0] * grid[1] != n_players:
-        raise InputError(f"a grid of {grid[0]}x{grid[1]} has {grid[0] * grid[1]} cells, not {n_players} players")
-    return (neighbour_pairs if pairs == "neighbours" else clamped_pairs)(grid, n_pairs, generator)
-
-
-def draw_contexts(
-    pair: npt.ArrayLike, order: int, n_players: int, n_contexts: int, generator: np.random.Generator
-) -> Bools:
-    """Contexts of one pair: bool (T, players), each an independent, uniform draw of ``order`` of the other players."""
-    rank = generator.random((n_contexts, n_players))
-    rank[:, np.asarray(pair)] = 2.0  # behind all others, so never among the first n - 2
-    contexts = np.zeros(rank.shape, dtype=bool)
-    np.put_along_axis(contexts, np.argpartition(rank, order, axis=1)[:, :order], True, axis=1)
-    return contexts
-
-
-class Measured(NamedTuple):
-    """What an estimator finds for the pairs of one image at one order."""
-
-    strength: Floats  # (P,) estimate of |I^(m)(i, j)|
-    noise: Floats  # (P,) standard deviation of the mean over contexts; 0 where every context was seen
-    evaluations: int  # coalitions that the game was asked for
-
-
-def paper_estimator(
-    game: Game, pairs: Ints, order: int, n_players: int, n_contexts: int, key: tuple[int | str, ...]
-) -> Measured:
-    """The published estimator of |I^(m)(i, j)|, Eq. (1): |mean of Δf over T random contexts of each pair|.
-
-    The first and the last order have one context only: it is evaluated once, which gives the same number. The contexts
-    of a pair depend on ``key``, the order and the two players alone.
-    """
-    one_context = order in (0, n_players - 2)
-    n_contexts = 1 if one_context else n_contexts
-    step = max(1, BLOCK // n_contexts)
-    found = []
-    for start in range(0, len(pairs), step):
-        contexts = []
-        for pair in pairs[start : start + step].tolist():
-            generator = seeds.numpy_generator(*key, "contexts", order, *sorted(pair))
-            contexts.append(draw_contexts(pair, order, n_players, n_contexts, generator))
-        found.append(pair_deltas(game, pairs[start : start + step], np.stack(contexts)))
-    deltas = np.concatenate(found)  # (P, T)
-    if one_context:
-        noise = np.zeros(len(pairs))
-    elif n_contexts == 1:
-        noise = np.full(len(pairs), np.nan)
-    else:
-        noise = deltas.std(axis=1, ddof=1) / math.sqrt(n_contexts)
-    return Measured(pair_strength(deltas), noise, 4 * deltas.size)
-
-
-ESTIMATORS: dict[str, Callable[..., Measured]] = {"paper": paper_estimator}
+    pairs: Ints  # (P, 2)
+    strength: Floats  # (orders, P); see ``estimators.Measured``
+    square: Floats
+    floor: Floats
+    evaluations: Ints  # (orders,)
 
 
 @dataclass(frozen=True)
 class InteractionResult:
     """Strength and J(m) of Eq. (2) over a set of images, with how they were got.
 
-    All arrays are (ratios,). ``ci_*`` and ``J_ci_*`` are 95 % bootstrap intervals. ``noise_floor``, in units of
-    strength, is what the estimator would give on average if every interaction were zero: its expected error alone (NaN
-    where one context leaves it unknown). ``evaluations`` counts coalitions; ratios of the same order share one
-    measurement and repeat its count. ``n_contexts`` is the setting; the first and the last order have one context.
+    All arrays are (ratios,) but ``values``. ``ci_*``, ``J_ci_*`` and ``rms_ci_*`` are 95 % bootstrap intervals
+    (``intervals``). ``noise_floor``, in units of strength, is what the estimator would give on average if every
+    interaction were zero: its expected error alone (NaN where one context leaves it unknown). ``rms`` is the root of
+    the mean I² over pairs and images, whose estimate needs no correction. ``evaluations`` counts coalitions; ratios of
+    the same order share one measurement and repeat its count. ``n_contexts`` is the setting; an order that has fewer
+    contexts has all of them. ``values`` (images, ratios, P) are the strengths of single pairs, and ``pairs``
+    (images, P, 2) these pairs.
     """
 
     ratios: Floats
@@ -251,6 +82,9 @@ class InteractionResult:
     J_ci_low: Floats
     J_ci_high: Floats
     noise_floor: Floats
+    rms: Floats
+    rms_ci_low: Floats
+    rms_ci_high: Floats
     evaluations: Ints
     n_players: int
     n_images: int
@@ -258,6 +92,8 @@ class InteractionResult:
     n_contexts: int
     seed: int
     estimator: str
+    values: Floats = field(repr=False)
+    pairs: Ints = field(repr=False)
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each ratio; the columns of interactions.csv without ``checkpoint``."""
@@ -265,6 +101,12 @@ class InteractionResult:
         counts = ("n_images", "n_pairs", "n_contexts", "evaluations")
         table: dict[str, Any] = {"ratio": self.ratios, "order": self.orders}
         return pd.DataFrame(table | {name: getattr(self, name) for name in columns + counts})
+
+    def rms_frame(self) -> pd.DataFrame:
+        """Root-mean-square strength by ratio; the columns of interactions_rms.csv without ``checkpoint``."""
+        return pd.DataFrame(
+            {name: getattr(self, name) for name in ("ratios", "orders", "rms", "rms_ci_low", "rms_ci_high")}
+        ).rename(columns={"ratios": "ratio", "orders": "order"})
 
 
 def estimate(
@@ -274,28 +116,33 @@ def estimate(
     grid: tuple[int, int] | None = None,
     ratios: Sequence[float] = PAPER_RATIOS,
     pairs: str | npt.ArrayLike = "neighbours",
-    n_pairs: int = 50,
-    n_contexts: int = 50,
-    estimator: str = "paper",
+    n_pairs: int | None = None,
+    n_contexts: int | None = None,
+    distance: int = 2,
+    estimator: str = "efficient",
     seed: int = 0,
     ids: Iterable[int | str] | None = None,
+    parts: Parts | None = None,
     progress: str | None = None,
 ) -> InteractionResult:
     """J(m) of Eq. (2): the relative strength of interactions whose context has m players.
 
     Args:
-        games: one for each image; a generator will do, since only pair averages are kept.
+        games: one for each image; a generator will do, since only what was measured on pairs is kept.
         n_players: players n of every game.
         grid: (rows, cols) of the players, for pairs of neighbours; by default the ``grid`` of the first game.
         ratios: orders m = int((n − 2)·ratio).
-        pairs: drawn anew for each image, without replacement: ``neighbours`` within two rows and columns; ``clamped``,
-            the published code's drawing, which prefers the border; ``all`` any two players; or an array (P, 2) for all
-            images.
-        n_pairs: pairs of each image, or all there are if they are fewer.
-        n_contexts: contexts T of each pair and order.
-        estimator: ``paper``.
+        pairs: drawn anew for each image, without replacement: ``neighbours`` within ``distance`` rows and columns;
+            ``clamped``, the published code's drawing, which prefers the border; ``all`` any two players; or an array
+            (P, 2) for all images.
+        n_pairs: pairs of each image, or all there are if they are fewer. Default: 200, of ``paper`` 50.
+        n_contexts: contexts T of each pair and order. Default: 12 (``efficient`` takes half of them at orders near
+            the first and the last), of ``paper`` 50.
+        distance: largest number of rows or columns between near cells, 1 or more.
+        estimator: ``efficient``, or ``paper`` for the published one; see ``estimators``.
         seed: with the image's id, it names every draw.
         ids: what each image is called in the seeds; by default its game's ``id``, else its position.
+        parts: where finished orders are kept, so that an interrupted estimate goes on from them.
         progress: label of a progress bar, which knows the time left if ``games`` has a length; none without it.
 
     Raises:
@@ -304,26 +151,68 @@ def estimate(
     """
     if estimator not in ESTIMATORS:
         raise InputError(f"unknown estimator '{estimator}'; known: {', '.join(ESTIMATORS)}")
-    for name, count in (("n_pairs", n_pairs), ("n_contexts", n_contexts)):
+    usual = DEFAULTS[estimator]
+    n_pairs, n_contexts = usual[0] if n_pairs is None else n_pairs, usual[1] if n_contexts is None else n_contexts
+    for name, count in (("n_pairs", n_pairs), ("n_contexts", n_contexts), ("distance", distance)):
         if count < 1:
             raise InputError(f"{name} is {count}; it must be 1 or more")
-    orders, rows = np.unique(orders_of(ratios, n_players), return_inverse=True)
+    orders = np.unique(orders_of(ratios, n_players))
     named = None if ids is None else iter(ids)
-    found: list[list[Measured]] = []
+    found: list[ImageMeasured] = []
     total = len(games) * len(orders) if isinstance(games, Sized) else None
     with tqdm(desc=progress, total=total, unit="order", disable=None if progress else True) as bar:
         for position, game in enumerate(games):
             key = seed, _image_id(game, position, named)
             grid = grid or getattr(game, "grid", None)
-            drawn = choose_pairs(pairs, n_players, grid, n_pairs, seeds.numpy_generator(*key, "pairs"))
-            found.append([])
-            for order in orders.tolist():
-                found[-1].append(ESTIMATORS[estimator](game, drawn, order, n_players, n_contexts, key))
-                bar.update()
+            drawn = choose_pairs(
+                pairs, n_players, grid, n_pairs, seeds.numpy_generator(*key, "pairs"), distance=distance
+            )
+            if found and len(drawn) != len(found[0].pairs):
+                raise InputError(f"{len(drawn)} pairs in one image and {len(found[0].pairs)} in another")
+            found.append(_measure(game, drawn, orders, n_players, n_contexts, estimator, key, parts, bar))
     if not found:
         raise InputError("no games given: there is no image to measure")
-    about = dict(n_players=n_players, n_contexts=n_contexts, seed=seed, estimator=estimator)
-    return _summary(np.asarray(ratios, np.float64), rows, orders, found, about)
+    return summarise(ratios, n_players, found, dict(n_contexts=n_contexts, seed=seed, estimator=estimator))
+
+
+def _measure(
+    game: Game,
+    drawn: Ints,
+    orders: Ints,
+    n_players: int,
+    n_contexts: int,
+    estimator: str,
+    key: tuple[int | str, ...],
+    parts: Parts | None,
+    bar: tqdm,
+) -> ImageMeasured:
+    """One image at every order; what ``parts`` has is not measured again."""
+    sizes = [size for order in orders.tolist() for size in range(order, order + 3)]
+    recurring = frozenset(size for size in sizes if sizes.count(size) > 1)
+    once = Once(game, recurring)
+    name = part_name(key[1])
+    columns = {column: np.full((len(orders), len(drawn)), np.nan) for column in Measured._fields}
+    image = ImageMeasured(drawn, **columns, evaluations=np.zeros(len(orders), dtype=np.int64))
+    kept = parts.load(name) if parts else None
+    if kept:
+        image = ImageMeasured(**kept)
+    for row, order in enumerate(orders.tolist()):
+        if np.isnan(image.strength[row]).any():
+            before = once.evaluations
+            measured = ESTIMATORS[estimator](once, drawn, order, n_players, n_contexts, key)
+            for column in Measured._fields:
+                getattr(image, column)[row] = getattr(measured, column)
+            image.evaluations[row] = once.evaluations - before
+            # where orders share coalitions, one that goes on from a part would ask again: then images are kept whole
+            if parts and (not recurring or row == len(orders) - 1):
+                parts.save(name, image._asdict())
+        bar.update()
+    return image
+
+
+def part_name(image_id: int | str) -> str:
+    """What the part of an image is called (``parts``)."""
+    return f"image-{image_id}"
 
 
 def _image_id(game: Game, position: int, named: Iterator[int | str] | None) -> int | str:
@@ -336,47 +225,71 @@ def _image_id(game: Game, position: int, named: Iterator[int | str] | None) -> i
     return position if image_id is None else image_id
 
 
-def _summary(ratios: Floats, rows: Ints, orders: Ints, found: list[list[Measured]], about: dict) -> InteractionResult:
-    """Averages and intervals over the images; ``rows`` tells which measured order each ratio asks for."""
-    strength = np.array([[at_order.strength for at_order in image] for image in found])[:, rows]  # (images, ratios, P)
-    noise = np.array([[at_order.noise for at_order in image] for image in found])[:, rows]
-    evaluations = np.array([[at_order.evaluations for at_order in image] for image in found])[:, rows]
-    n_images, _, n_pairs = strength.shape
-    mean = strength.mean(axis=(0, 2))
-    resampled = bootstrap(strength, seeds.numpy_generator(about["seed"], "bootstrap"))
-    low, high = np.quantile(resampled, (0.025, 0.975), axis=0)
-    J_low, J_high = np.quantile(relative_strength(resampled), (0.025, 0.975), axis=0)
+def summarise(
+    ratios: Sequence[float], n_players: int, found: Sequence[ImageMeasured], about: Mapping[str, Any]
+) -> InteractionResult:
+    """Averages and intervals over the images; ``about`` has ``n_contexts``, ``seed`` and ``estimator``."""
+    orders = orders_of(ratios, n_players)
+    rows = np.unique(orders, return_inverse=True)[1]  # images were measured once at each distinct order
+    strength, square, floor = (
+        np.stack([getattr(image, column) for image in found])[:, rows] for column in Measured._fields
+    )  # (images, ratios, P)
+    draws = lambda: seeds.numpy_generator(about["seed"], "bootstrap")  # noqa: E731
+    mean, resampled = strength.mean(axis=(0, 2)), resampled_means(strength, draws())
+    low, high = interval(resampled)
+    J_low, J_high = interval(relative_strength(resampled))
+    roots = np.sqrt(np.maximum(resampled_means(square, draws()), 0))
+    rms_low, rms_high = interval(roots)
     return InteractionResult(
-        ratios=ratios,
-        orders=orders[rows],
+        ratios=np.asarray(ratios, np.float64),
+        orders=orders,
+        n_players=n_players,
         strength=mean,
         ci_low=low,
         ci_high=high,
         J=relative_strength(mean),
         J_ci_low=J_low,
         J_ci_high=J_high,
-        # the mean of |N(0, s)| is s·sqrt(2/π)
-        noise_floor=math.sqrt(2 / math.pi) * noise.mean(axis=(0, 2)),
-        evaluations=evaluations.sum(axis=0),
-        n_images=n_images,
-        n_pairs=n_pairs,
+        noise_floor=floor.mean(axis=(0, 2)),
+        rms=np.sqrt(np.maximum(square.mean(axis=(0, 2)), 0)),
+        rms_ci_low=rms_low,
+        rms_ci_high=rms_high,
+        evaluations=np.sum([image.evaluations for image in found], axis=0)[rows],
+        n_images=len(found),
+        n_pairs=strength.shape[2],
+        values=strength,
+        pairs=np.stack([image.pairs for image in found]),
         **about,
     )
 
 
-def bootstrap(strength: Floats, generator: np.random.Generator) -> Floats:
-    """Two-stage bootstrap of the mean strength: (images, ratios, P) -> (resamples, ratios).
+def compare(result: InteractionResult, reference: InteractionResult) -> pd.DataFrame:
+    """How two models differ on the same images and pairs: one row for each ratio.
 
-    Images are drawn with replacement, then pairs within each drawn image; with one image, its pairs alone. All ratios
-    see the same draw, as J(m) compares them. The variation between pairs enters twice, through the images' means too:
-    intervals are up to sqrt(2) too wide where images are all alike. Below some ten images they are too narrow instead.
+    ``strength_difference`` and ``J_difference`` are result − reference. Their 95 % intervals are paired: both are
+    resampled with the same images and pairs, so that what all models find hard in an image does not widen them. An
+    interval without 0 says that the models differ.
+
+    Raises:
+        InputError: results of other images, pairs or orders.
     """
-    n_images, n_ratios, n_pairs = strength.shape
-    by_pair = strength.transpose(0, 2, 1).reshape(-1, n_ratios)  # (images * P, ratios)
-    means = np.empty((RESAMPLES, n_ratios))
-    for resample in range(RESAMPLES):
-        times = generator.multinomial(n_images, np.full(n_images, 1 / n_images))
-        # an image that was drawn c times has its P pairs drawn c·P times in all
-        weight = generator.multinomial(times * n_pairs, np.full(n_pairs, 1 / n_pairs))  # (images, P)
-        means[resample] = weight.ravel() @ by_pair / (n_images * n_pairs)
-    return means
+    if result.values.shape != reference.values.shape or not (
+        np.array_equal(result.pairs, reference.pairs) and np.array_equal(result.orders, reference.orders)
+    ):
+        raise InputError("two curves can be compared on the same images, pairs and orders only")
+    draws = lambda: seeds.numpy_generator(result.seed, "bootstrap")  # noqa: E731
+    low, high = interval(resampled_means(result.values - reference.values, draws()))
+    J = [relative_strength(resampled_means(one.values, draws())) for one in (result, reference)]
+    J_low, J_high = interval(J[0] - J[1])
+    return pd.DataFrame(
+        {
+            "ratio": result.ratios,
+            "order": result.orders,
+            "strength_difference": result.strength - reference.strength,
+            "ci_low": low,
+            "ci_high": high,
+            "J_difference": result.J - reference.J,
+            "J_ci_low": J_low,
+            "J_ci_high": J_high,
+        }
+    )

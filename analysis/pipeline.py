@@ -7,7 +7,7 @@ writes ``<output>/<analysis>.csv .json .png .pdf``. The measuring itself is in t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -21,14 +21,12 @@ from a2mim.checkpoint import LoadReport, load_encoder, load_masked_model
 from a2mim.data import ImageLoader, ImageSource, eval_transform, open_images
 from a2mim.devices import pick_device
 from a2mim.errors import InputError
-from a2mim.figures import interactions as interactions_figure
 from a2mim.figures import occlusion as occlusion_figure
 from a2mim.figures import reconstruction as reconstruction_figure
 from a2mim.masking import mask_grid, random_mask
 from a2mim.model import MaskedImageModel
 
-from . import interactions, occlusion, outputs, reconstruction
-from .games import PatchGame
+from . import occlusion, outputs, reconstruction
 
 CLASSIFIERS = ("fashion-vit-a2mim", "fashion-resnet-a2mim")
 PRETRAINED = ("fashion-vit-pretrained", "fashion-resnet-pretrained")
@@ -156,57 +154,6 @@ def run_occlusion(
     return _write(output, "occlusion", tables, subjects, images, settings, occlusion_figure.plot, started)
 
 
-def run_interactions(
-    checkpoints: Sequence[str],
-    output: str | Path,
-    *,
-    images: Images,
-    grid: tuple[int, int] | None = None,
-    ratios: Sequence[float] = interactions.PAPER_RATIOS,
-    pairs: str = "neighbours",
-    n_pairs: int | None = None,
-    n_contexts: int | None = None,
-    score: str = "log-odds",
-    baseline: str = "dataset-mean",
-    seed: int = 0,
-    device: str = "auto",
-    names: Sequence[str] = (),
-    progress: bool = True,
-    **loading: Any,
-) -> dict[str, Path]:
-    """Multi-order interaction strength J(m) (section 3.2) of one or several classifiers; returns the files written.
-
-    By default 50 pairs and 50 contexts on each of 100 images; of the embedded images, which serve for a first look,
-    20 and 20 on each of 10.
-    """
-    started = time.perf_counter()
-    subjects = load_subjects(checkpoints or CLASSIFIERS, load_encoder, names=names, device=device, **loading)
-    grid = grid or auto_grid(subjects[0].report.input_size[1:])
-    small = images.dataset == "fashion" and images.data_dir is None
-    images = images.or_limit(10 if small else 100)
-    n_pairs, n_contexts = n_pairs or (20 if small else 50), n_contexts or (20 if small else 50)
-    tables = {}
-    for subject in subjects:
-        check_classifier(subject, images.source())
-        result = interactions.estimate(
-            Games(subject, images, grid, score, baseline),
-            grid[0] * grid[1],
-            grid=grid,
-            ratios=ratios,
-            pairs=pairs,
-            n_pairs=n_pairs,
-            n_contexts=n_contexts,
-            estimator="paper",
-            seed=seed,
-            progress=subject.name if progress else None,
-        )
-        tables[subject.name] = result.to_frame()
-    settings = dict(
-        grid=grid, ratios=list(ratios), pairs=pairs, n_pairs=n_pairs, n_contexts=n_contexts, score=score
-    ) | dict(baseline=baseline, seed=seed, device=device, estimator="paper")
-    return _write(output, "interactions", tables, subjects, images, settings, interactions_figure.plot, started)
-
-
 def run_reconstruct(
     checkpoints: Sequence[str],
     output: str | Path,
@@ -258,36 +205,6 @@ def check_classifier(subject: Subject, source: ImageSource) -> None:
         raise InputError(
             f"{source.name} has {len(source.classes)} classes, {subject.name} tells {subject.report.num_classes} apart"
         )
-
-
-@dataclass(frozen=True)
-class Games:
-    """One game for each image, made when its turn comes; its id is the image's index."""
-
-    subject: Subject
-    images: Images
-    grid: tuple[int, int]
-    score: str
-    baseline: str
-
-    def __len__(self) -> int:
-        return self.images.loader(self.subject.report).n_images
-
-    def __iter__(self) -> Iterator[PatchGame]:
-        for batch in self.images.loader(self.subject.report):
-            for image, label, index in zip(batch.images, batch.labels.tolist(), batch.indices.tolist(), strict=True):
-                yield PatchGame(
-                    self.subject.model,
-                    image,
-                    label,
-                    self.grid,
-                    baseline=self.baseline,
-                    score=self.score,
-                    batch_size=self.images.batch_size,
-                    mean=self.subject.report.mean,
-                    std=self.subject.report.std,
-                    id=index,
-                )
 
 
 def _write(

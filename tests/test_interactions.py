@@ -13,20 +13,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from a2mim import seeds
-from a2mim.analysis import interactions
+from a2mim.analysis import estimators
+from a2mim.analysis.estimators import draw_contexts, pair_strength
 from a2mim.analysis.games import PatchGame
-from a2mim.analysis.interactions import (
-    PAPER_RATIOS,
-    all_pairs,
-    clamped_pairs,
-    draw_contexts,
-    estimate,
-    neighbour_pairs,
-    orders_of,
-    pair_deltas,
-    pair_strength,
-    relative_strength,
-)
+from a2mim.analysis.interactions import PAPER_RATIOS, estimate, orders_of, pair_deltas, relative_strength
+from a2mim.analysis.pairs import all_pairs
 from a2mim.errors import InputError, RunError
 
 
@@ -211,46 +202,6 @@ def test_ratios_of_one_order_share_one_measurement():
 # --- what is drawn
 
 
-def brute_near(grid, distance):
-    cells = [(row, col) for row in range(grid[0]) for col in range(grid[1])]
-    return {
-        (a[0] * grid[1] + a[1], b[0] * grid[1] + b[1])
-        for a, b in combinations(cells, 2)
-        if max(abs(a[0] - b[0]), abs(a[1] - b[1])) <= distance
-    }
-
-
-@pytest.mark.parametrize("grid", [(6, 6), (1, 7), (5, 2), (3, 9)])
-@pytest.mark.parametrize("distance", [1, 2, 3])
-def test_neighbours_are_all_near_pairs_once(grid, distance):
-    pairs = neighbour_pairs(grid, 10**6, np.random.default_rng(0), distance)
-    assert len(pairs) == len({frozenset(pair) for pair in pairs.tolist()})
-    assert {tuple(sorted(pair)) for pair in pairs.tolist()} == brute_near(grid, distance)
-
-
-def test_neighbours_are_drawn_without_preference():
-    rng, near = np.random.default_rng(0), sorted(brute_near((4, 4), 2))
-    counts = dict.fromkeys(near, 0)
-    for _ in range(2000):
-        for pair in neighbour_pairs((4, 4), 10, rng).tolist():
-            counts[tuple(sorted(pair))] += 1
-    expected = 2000 * 10 / len(near)
-    assert np.abs(np.array(list(counts.values())) - expected).max() < 5 * math.sqrt(expected)
-
-
-def test_clamped_pairs_are_near_and_prefer_the_border():
-    rng, near = np.random.default_rng(0), brute_near((8, 8), 2)
-    counts = dict.fromkeys(near, 0)
-    for _ in range(300):
-        pairs = clamped_pairs((8, 8), 20, rng)
-        assert len({frozenset(pair) for pair in pairs.tolist()}) == len(pairs) == 20
-        for pair in pairs.tolist():
-            counts[tuple(sorted(pair))] += 1
-    # cell (2, 0) reaches (0, 0) by three steps that end above row 0 or left of column 0; (4, 2) reaches (2, 2) by one
-    assert counts[0, 16] > 2 * counts[18, 34]
-    assert len(clamped_pairs((3, 2), 50, rng)) == len(brute_near((3, 2), 2))
-
-
 def test_contexts_are_uniform_over_the_other_players():
     n, pair, order = 7, (1, 4), 2
     contexts = draw_contexts(pair, order, n, 20000, np.random.default_rng(0))
@@ -286,7 +237,7 @@ def test_questions_depend_on_seed_and_image_alone():
 
     first = asked(0, ["dog", "cat", "fox"])
     assert asked(2, ["cat", "fox", "dog"]) == first
-    assert asked(0, ["dog", "cat", "fox"], ratios=(0.1, 0.3, 0.5, 0.7))[1::2] == first
+    assert asked(0, ["dog", "cat", "fox"], ratios=(0.1, 0.3, 0.7))[-len(first) :] == first
     assert asked(0, ["cat", "dog", "fox"]) != first
     assert asked(0, ["dog", "cat", "fox"], seed=1) != first
 
@@ -302,10 +253,11 @@ def test_a_game_may_carry_its_id_and_its_grid():
 
 def test_contexts_of_a_pair_do_not_depend_on_the_other_pairs(monkeypatch):
     n, pairs = 10, [(0, 1), (4, 7), (2, 9)]
-    whole = estimate([random_game(n, 0)], n, ratios=(0.5,), pairs=pairs, n_contexts=5)
-    monkeypatch.setattr(interactions, "BLOCK", 1)  # one pair at a time
-    apart = estimate([random_game(n, 0)], n, ratios=(0.5,), pairs=pairs, n_contexts=5)
-    turned = [estimate([random_game(n, 0)], n, ratios=(0.5,), pairs=[pair[::-1]], n_contexts=5) for pair in pairs]
+    settings = dict(ratios=(0.5,), n_contexts=5, estimator="paper")
+    whole = estimate([random_game(n, 0)], n, pairs=pairs, **settings)
+    monkeypatch.setattr(estimators, "BLOCK", 1)  # one pair at a time
+    apart = estimate([random_game(n, 0)], n, pairs=pairs, **settings)
+    turned = [estimate([random_game(n, 0)], n, pairs=[pair[::-1]], **settings) for pair in pairs]
     assert apart.strength == pytest.approx(whole.strength, abs=1e-12)
     assert np.mean([result.strength for result in turned]) == pytest.approx(whole.strength[0], abs=1e-12)
 
@@ -315,9 +267,12 @@ def test_contexts_of_a_pair_do_not_depend_on_the_other_pairs(monkeypatch):
 
 def test_evaluations_are_those_the_game_was_asked_for():
     games = [random_game(16, seed) for seed in range(2)]
-    result = estimate(games, 16, grid=(4, 4), ratios=(0, 0.5, 1), n_pairs=7, n_contexts=6)
-    assert result.evaluations.tolist() == [2 * 7 * 4, 2 * 7 * 6 * 4, 2 * 7 * 4]
+    result = estimate(games, 16, grid=(4, 4), ratios=(0, 0.5, 1), n_pairs=7, n_contexts=6, estimator="paper")
+    assert result.evaluations[1] <= 2 * 7 * 6 * 4
     assert sum(game.asked for game in games) == result.evaluations.sum()
+    pairs = result.pairs
+    distinct = sum(1 + len(np.unique(image)) + 7 for image in pairs)  # S, every S + i, every S + i + j
+    assert result.evaluations[[0, 2]].tolist() == [distinct, distinct]
     assert (result.n_images, result.n_pairs, result.n_contexts) == (2, 7, 6)
 
 
@@ -327,10 +282,13 @@ def test_noise_floor_is_what_a_game_of_pure_noise_gives():
     def noise(coalitions):
         return rng.standard_normal(len(coalitions))
 
-    result = estimate([noise] * 20, 25, grid=(5, 5), ratios=(0, 0.5, 1), n_pairs=40, n_contexts=10)
-    assert result.noise_floor[[0, 2]].tolist() == [0, 0]
-    assert result.noise_floor[1] == pytest.approx(math.sqrt(2 / math.pi) * 2 / math.sqrt(10), rel=0.05)
-    assert result.strength[1] == pytest.approx(result.noise_floor[1], rel=0.1)
+    settings = dict(grid=(5, 5), ratios=(0, 0.5, 1), n_pairs=40, n_contexts=10)
+    plain, halved = (estimate([noise] * 60, 25, estimator=name, **settings) for name in ("paper", "efficient"))
+    for result, share in ((plain, 1), (halved, 0.5)):
+        assert result.noise_floor[[0, 2]].tolist() == [0, 0]
+        floor = share * math.sqrt(2 / math.pi) * 2 / math.sqrt(10)
+        assert result.noise_floor[1] == pytest.approx(floor, rel=0.05)
+        assert result.strength[1] == pytest.approx(floor, rel=0.1)
     alone = estimate([noise], 25, grid=(5, 5), ratios=(0, 0.5), n_contexts=1)
     assert alone.noise_floor[0] == 0
     assert np.isnan(alone.noise_floor[1])
@@ -346,20 +304,6 @@ def test_intervals_hold_the_curve_and_come_from_the_seed():
     assert first.to_frame().equals(again.to_frame())
     one = estimate(games[:1], 16, grid=(4, 4), n_pairs=10, n_contexts=5)
     assert (one.ci_low < one.ci_high).any()
-
-
-@pytest.mark.parametrize("between", [0.0, 0.3, 2.0])
-def test_intervals_are_as_wide_as_the_mean_varies(monkeypatch, between):
-    # two stages count the variation of pairs twice: up to sqrt(2) too wide where images are all alike, never too narrow
-    monkeypatch.setattr(interactions, "RESAMPLES", 300)
-    rng, images, pairs = np.random.default_rng(0), 30, 20
-    truth = math.sqrt((between**2 + 1 / pairs) / images)
-    widths = []
-    for _ in range(20):
-        strength = between * rng.standard_normal((images, 1, 1)) + rng.standard_normal((images, 1, pairs))
-        low, high = np.quantile(interactions.bootstrap(strength, rng), (0.025, 0.975))
-        widths.append((high - low) / (2 * 1.96))
-    assert 0.9 * truth <= np.mean(widths) <= 1.1 * math.sqrt((between**2 + 2 / pairs) / images)
 
 
 def test_frame_has_the_columns_of_the_file():
@@ -432,7 +376,7 @@ def test_wrong_pairs_and_contexts_are_named(pairs, contexts, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (dict(estimator="fast"), "unknown estimator 'fast'; known: paper"),
+        (dict(estimator="fast"), "unknown estimator 'fast'; known: efficient, paper"),
         (dict(ratios=(0, 1.2)), "ratio 1.2 is outside 0 to 1"),
         (dict(ratios=()), "no ratios"),
         (dict(pairs="near"), r"unknown pairs 'near'; known: neighbours, clamped, all, or an array \(P, 2\)"),
@@ -455,7 +399,7 @@ def test_wrong_settings_are_named(change, message):
 
 
 def test_scores_that_are_no_numbers_end_the_estimate():
-    with pytest.raises(RunError, match="144 of 144 scores are not finite"):
+    with pytest.raises(RunError, match=r"[0-9]+ of [0-9]+ scores are not finite"):
         estimate([lambda coalitions: np.full(len(coalitions), np.inf)], 9, grid=(3, 3), ratios=(0,))
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
 from a2mim.commands import _common
 
+PAIRS = ("neighbours", "clamped", "all")
 FILLS = click.Choice(["dataset-mean", "image-mean", "black", "blur", "noise"])
 
 
@@ -44,7 +46,70 @@ class Numbers(click.ParamType):
         return numbers
 
 
-def _options(images: str, batch_size: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+class Pairs(click.ParamType):
+    """A way to draw pairs, or a file that lists them."""
+
+    name = "pairs"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value in PAIRS:
+            return value
+        try:
+            lines = Path(value).read_text(encoding="utf-8").split()
+            pairs = [[int(player) for player in line.split(",")] for line in lines]
+        except OSError:
+            self.fail(f"'{value}' is none of {', '.join(PAIRS)}, and no file", param, ctx)
+        except ValueError:
+            self.fail(f"{value}: every line is a pair of players such as 17,18", param, ctx)
+        if not pairs or any(len(pair) != 2 for pair in pairs):
+            self.fail(f"{value}: every line is a pair of players such as 17,18", param, ctx)
+        return pairs
+
+
+class Duration(click.ParamType):
+    """A time in seconds, from 90s, 10m, 2h, 1d."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+        try:
+            seconds = float(str(value).rstrip("smhd")) * units[str(value)[-1]]
+        except (ValueError, KeyError):
+            self.fail(f"'{value}' is no time; write 90s, 10m, 2h or 1d", param, ctx)
+        if not 0 < seconds < float("inf"):
+            self.fail(f"'{value}' is no time to work in", param, ctx)
+        return seconds
+
+
+class Shard(click.ParamType):
+    """K/N, counted from 1, as (K - 1, N)."""
+
+    name = "shard"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        parts = str(value).split("/")
+        if len(parts) != 2 or not all(part.isdigit() for part in parts) or not 1 <= int(parts[0]) <= int(parts[1]):
+            self.fail(f"'{value}' is no shard; write 3/16 for the third of sixteen", param, ctx)
+        return int(parts[0]) - 1, int(parts[1])
+
+
+class BatchSize(click.ParamType):
+    """A number, or auto (None) for the fastest."""
+
+    name = "batch size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        if value in (None, "auto"):
+            return None
+        if (isinstance(value, int) or str(value).isdigit()) and int(value) > 0:
+            return int(value)
+        self.fail(f"'{value}' is neither a number of images nor auto", param, ctx)
+
+
+def _options(images: str, batch_size: int | None) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """What every analysis takes: checkpoints, which images, where to."""
     options = [
         click.argument("checkpoints", nargs=-1),
@@ -56,7 +121,9 @@ def _options(images: str, batch_size: int) -> Callable[[Callable[..., None]], Ca
         click.option("--data-dir", help="Folder of images."),
         click.option("--split", default="val", show_default=True),
         click.option("--images", "limit", type=click.IntRange(1), help=f"Number of images.  [default: {images}]"),
-        click.option("--batch-size", "-b", type=click.IntRange(1), default=batch_size, show_default=True),
+        click.option("--batch-size", "-b", type=click.IntRange(1), default=batch_size, show_default=True)
+        if batch_size
+        else click.option("--batch-size", "-b", type=BatchSize(), help="[default: auto, the fastest by a short trial]"),
         click.option("--workers", "-j", type=click.IntRange(0), default=0, show_default=True),
         click.option("--seed", default=0, show_default=True, help="Of the choice of images, and of all that is drawn."),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps."),
@@ -95,26 +162,58 @@ def occlusion(**options: Any) -> None:
 
 
 @main.command(name="interactions")
-@_options(images="100; 10 of the embedded ones", batch_size=256)
+@_options(images="100; 20 of the embedded ones", batch_size=None)
 @_common.loading_options
 @click.option("--grid", type=Grid(), help="Players over the image.  [default: 14x14, or what divides the image]")
 @click.option("--ratios", type=Numbers(), help="Orders m as shares of n - 2.  [default: the paper's 13]")
-@click.option("--pairs", "n_pairs", type=click.IntRange(1), help="Pairs for each image.  [default: 50; 20 embedded]")
-@click.option("--contexts", "n_contexts", type=click.IntRange(1), help="For each pair.  [default: 50; 20 embedded]")
+@click.option("--pairs", "n_pairs", type=click.IntRange(1), help="Pairs for each image.  [default: 200; of paper 50]")
+@click.option("--contexts", "n_contexts", type=click.IntRange(1), help="For each pair.  [default: 12; of paper 50]")
 @click.option(
     "--draw",
     "pairs",
-    type=click.Choice(["neighbours", "clamped", "all"]),
+    type=Pairs(),
+    metavar="KIND",
     default="neighbours",
     show_default=True,
-    help="Which pairs; 'clamped' is the published drawing, with its bias at the border.",
+    help="Which pairs: neighbours; clamped, the published drawing with its bias at the border; all; or a file with a "
+    "pair in each line, such as 17,18 (players counted along the rows).",
+)
+@click.option("--distance", type=click.IntRange(1), default=2, show_default=True, help="Of neighbours, in cells.")
+@click.option(
+    "--estimator",
+    type=click.Choice(["efficient", "paper"]),
+    default="efficient",
+    show_default=True,
+    help="'paper' is the published one, pair for pair and context for context.",
 )
 @click.option("--score", type=click.Choice(["log-odds", "log-prob", "logit"]), default="log-odds", show_default=True)
+@click.option("--target", type=click.Choice(["label", "predicted"]), default="label", show_default=True)
 @click.option("--baseline", type=FILLS, default="dataset-mean", show_default=True, help="Stands for absent players.")
+@click.option("--only-correct", is_flag=True, help="Leave out images that one of the networks gets wrong.")
+@click.option("--amp", is_flag=True, help="bfloat16; says how much noise that adds.")
+@click.option("--evaluations", type=click.IntRange(1), help="Choose images and pairs for so many evaluations in all.")
+@click.option("--budget", "seconds", type=Duration(), help="The same for a time, such as 90s, 10m, 2h.")
+@click.option("--dry-run", is_flag=True, help="Say the cost and the expected error, and end.")
+@click.option("--shard", type=Shard(), metavar="K/N", help="Measure every N-th image, from the K-th: for job arrays.")
 @_common.clear_errors
 def interactions(**options: Any) -> None:
-    """Strength J(m) of interactions between patches by order (section 3.2, Figure 1 e-h)."""
-    _analyse("run_interactions", options)
+    """Strength J(m) of interactions between patches by order (section 3.2, Figure 1 e-h).
+
+    What is finished is kept: a run that was stopped goes on when it is given again.
+    """
+    _analyse("run_interactions", options, "interactions_pipeline")
+
+
+@main.command(name="merge")
+@click.argument("outputs", nargs=-1, required=True)
+@click.option("--output", default="runs/analysis", show_default=True, help="Folder for the results.")
+@_common.clear_errors
+def merge(outputs: tuple[str, ...], output: str) -> None:
+    """Join what `interactions --shard` left in several OUTPUTS, and write the results."""
+    from a2mim.analysis import interactions_pipeline
+
+    for path in interactions_pipeline.merge(outputs, output).values():
+        click.echo(path)
 
 
 @main.command(name="reconstruct")
@@ -128,16 +227,21 @@ def reconstruct(**options: Any) -> None:
     _analyse("run_reconstruct", options)
 
 
-def _analyse(function: str, options: dict[str, Any]) -> None:
+def _analyse(function: str, options: dict[str, Any], module: str = "pipeline") -> None:
     """Sort the options into what the images, the loader and the analysis take; call; say what was written."""
+    import importlib
+
     from a2mim.analysis import pipeline
 
-    picked = {key: options.pop(key) for key in ("dataset", "data_dir", "split", "limit", "batch_size", "workers")}
+    picked = {key: options.pop(key) for key in ("dataset", "data_dir", "split", "limit", "workers")}
+    if module == "pipeline":  # the others choose a batch size of their own, and read images in the usual ones
+        picked["batch_size"] = options.pop("batch_size")
     images = pipeline.Images(**picked, seed=options["seed"])
     checkpoints: Sequence[str] = options.pop("checkpoints")
     loading = _common.loading(options)
     options = {key: value for key, value in options.items() if value is not None}
     loading["echo"] = functools.partial(click.echo, err=True)
-    written = getattr(pipeline, function)(checkpoints, options.pop("output"), images=images, **options, **loading)
+    run = getattr(importlib.import_module(f"a2mim.analysis.{module}"), function)
+    written = run(checkpoints, options.pop("output"), images=images, **options, **loading)
     for path in written.values():
         click.echo(path)

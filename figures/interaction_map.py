@@ -1,0 +1,94 @@
+"""Which patches of an image interact most, by order: cells as heat, the strongest pairs as lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from . import style
+
+CELL = 1.05  # inches of one panel
+STRONGEST = 10  # pairs that are drawn as lines
+HEAT, LINES = "magma", "#35e0ff"
+
+
+class Maps(NamedTuple):
+    """What one network gave for the images of the picture."""
+
+    ratios: np.ndarray  # (ratios,)
+    grid: Sequence[int]  # rows, cols
+    pairs: np.ndarray  # (images, P, 2), cells
+    values: np.ndarray  # (images, ratios, P), strengths
+
+
+def plot(
+    images: Sequence[np.ndarray], maps: Mapping[str, Maps], *, ratios: Sequence[float] = (0.05, 0.5, 0.95)
+) -> Figure:
+    """A row for each image: the image, then for each network one panel for each order.
+
+    A cell's heat is the mean strength |I| of the measured pairs that it belongs to, from none to the panel's own
+    largest; cells without a measured pair are left grey. Lines join the ten strongest pairs of the panel.
+
+    Args:
+        images: (H, W, 3) each, pixels in 0..1.
+        maps: network -> what was measured on these images.
+        ratios: orders to show; of each network the nearest that it has.
+
+    Raises:
+        ValueError: no images, or maps of another number of images.
+    """
+    if not images or not maps:
+        raise ValueError("interaction map: no images or no networks, so there is nothing to draw")
+    for name, one in maps.items():
+        if len(one.pairs) != len(images) or len(one.values) != len(images):
+            raise ValueError(f"interaction map: '{name}' has {len(one.pairs)} images, not {len(images)}")
+    width = 1 + len(maps) * len(ratios)
+    with style.apply():
+        figure = Figure(figsize=(CELL * width, CELL * len(images) + 0.55), layout="constrained")
+        grid = figure.add_gridspec(len(images), width)
+        for row, image in enumerate(images):
+            axes = figure.add_subplot(grid[row, 0])
+            axes.imshow(np.clip(image, 0, 1), interpolation="nearest" if image.shape[0] < 128 else "antialiased")
+            axes.set_axis_off()
+            for number, (name, one) in enumerate(maps.items()):
+                for place, ratio in enumerate(ratios):
+                    axes = figure.add_subplot(grid[row, 1 + number * len(ratios) + place])
+                    at = int(np.abs(np.asarray(one.ratios) - ratio).argmin())
+                    _panel(axes, image, one.grid, one.pairs[row], one.values[row, at])
+                    if row == 0:
+                        title = style.short_name(name, limit=24) if place == len(ratios) // 2 else ""
+                        axes.set_title(f"{title}\n$m$ = {one.ratios[at]:g}$n$", fontsize=7)
+    return figure
+
+
+def heat(grid: Sequence[int], pairs: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Mean strength of the pairs of each cell, (rows, cols); NaN without a pair, not below 0."""
+    n = grid[0] * grid[1]
+    total, count = np.zeros(n), np.zeros(n)
+    for player in pairs.T:
+        np.add.at(total, player, values)
+        np.add.at(count, player, 1)
+    mean = np.divide(total, count, out=np.full(n, np.nan), where=count > 0)
+    return np.maximum(mean, 0).reshape(tuple(grid))
+
+
+def _panel(axes: Axes, image: np.ndarray, grid: Sequence[int], pairs: np.ndarray, values: np.ndarray) -> None:
+    height, width = image.shape[:2]
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    axes.imshow(np.clip(image, 0, 1).mean(axis=2), cmap="gray", vmin=0, vmax=1.4, extent=extent)
+    cells = heat(grid, pairs, values)
+    top = np.nanmax(cells) if np.isfinite(cells).any() else 1.0
+    axes.imshow(cells, cmap=HEAT, norm=Normalize(0, top or 1.0), alpha=0.65, extent=extent, interpolation="nearest")
+    strongest = np.argsort(values)[::-1][:STRONGEST]
+    side = height / grid[0], width / grid[1]
+    for pair in pairs[strongest[values[strongest] > 0]]:
+        rows, cols = np.divmod(pair, grid[1])
+        axes.plot((cols + 0.5) * side[1] - 0.5, (rows + 0.5) * side[0] - 0.5, color=LINES, linewidth=1.1)
+    axes.set_xlim(extent[:2])
+    axes.set_ylim(extent[2:])
+    axes.set_axis_off()
