@@ -161,7 +161,8 @@ def debiased_strength(deltas: Floats) -> Floats:
     s/√T is not small against the typical |I|: at T = 12 it leaves 1 % where s = 2 |I| and 2 to 5 % where s = 3.5 |I|
     (the plain one 7 and 24 %), by the shape of the distribution of I. A pair without interaction gives half of what
     the plain one gives. Where the others sum to zero (a pair that interacts in one of its contexts only), a difference
-    takes its own sign, which is then the best that is known. Single values may be negative; it is means over pairs that they are for.
+    takes its own sign, which is then the best that is known. Single values may be negative; they are for means over
+    pairs.
     """
     total = deltas.sum(axis=-1, keepdims=True)
     others = total - deltas
