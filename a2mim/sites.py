@@ -8,7 +8,7 @@ A site is "the output of" a place: ``input`` (the image itself), ``stem``, ``sta
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -48,7 +48,7 @@ class Layout:
             readings += [cls("NHWC", shape[2], shape[:2])] if _like_image(shape[:2], img_size) else []
         elif len(shape) == 2:
             for prefix in dict.fromkeys((prefix_tokens, 0)):
-                grid = _grid_of(shape[0] - prefix, img_size)
+                grid = grid_of(shape[0] - prefix, img_size)
                 readings += [cls("NLC", shape[1], grid, prefix)] if grid else []
         if not readings:
             raise InputError(f"features of shape {tuple(features.shape)} are no map over an image of {img_size}")
@@ -219,14 +219,14 @@ def _replace_first(output: Any, change: Callable[[torch.Tensor], torch.Tensor]) 
     return change(output)
 
 
-def _like_image(shape: tuple[int, ...], img_size: tuple[int, int]) -> bool:
+def _like_image(shape: tuple[int, ...], img_size: Sequence[int]) -> bool:
     """Whether (h, w) could be the image (H, W) divided by one stride, up to the padding of the last row and column."""
     strides = [size / max(1, side) for size, side in zip(img_size, shape, strict=True)]
     stride = max(1, round(max(strides)))
     return all(side in (size // stride, math.ceil(size / stride)) for size, side in zip(img_size, shape, strict=True))
 
 
-def _grid_of(tokens: int, img_size: tuple[int, int]) -> tuple[int, int] | None:
+def grid_of(tokens: int, img_size: Sequence[int]) -> tuple[int, int] | None:
     """The grid (h, w) of ``tokens`` patches with the shape of the image, or None."""
     if tokens < 1:
         return None

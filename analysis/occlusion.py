@@ -1,10 +1,10 @@
-"""Robustness against occlusion (section 3.1): accuracy when a share of the patches is hidden at random."""
+"""Robustness against occlusion (section 3.1): accuracy when a share of the patches is hidden, or all are shuffled."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,24 +16,36 @@ from tqdm import tqdm
 
 from a2mim import seeds
 from a2mim.errors import InputError, RunError
-from a2mim.masking import FILLS, fill_masked
+from a2mim.masking import FILLS, replacement, resize_mask
 
-from .games import _eval_mode
+from .games import eval_mode
 
 RATIOS = tuple(round(0.1 * step, 1) for step in range(11))
+SHUFFLES = (2, 4, 8, 16)  # cells along each side
+PATCHES = ("random", "salient", "non-salient")
+
+Bools = npt.NDArray[np.bool_]
+Saliency = Callable[[torch.Tensor], torch.Tensor]  # images (B, 3, H, W) -> (B, rows, cols), larger = more salient
 
 
 @dataclass(frozen=True)
 class OcclusionResult:
-    """Accuracy (0 to 1) for each run and ratio, and how it was got.
+    """Whether each image was classified correctly, in each run and at each ratio, and how that was got.
 
-    ``accuracy`` is float64 (runs, ratios), over the same ``n_images`` images.
+    ``correct`` is bool (images, runs, ratios); ``accuracy`` (runs, ratios), 0 to 1, is its mean over the images.
     """
 
     ratios: tuple[float, ...]
-    accuracy: npt.NDArray[np.float64]
-    n_images: int
+    correct: Bools = field(repr=False)
     settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_images(self) -> int:
+        return len(self.correct)
+
+    @property
+    def accuracy(self) -> npt.NDArray[np.float64]:
+        return self.correct.mean(axis=0)
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each run and ratio: run, ratio, accuracy, n_images."""
@@ -45,18 +57,67 @@ class OcclusionResult:
         return pd.DataFrame(rows)
 
 
+@dataclass(frozen=True)
+class Occlusion:
+    """How images are occluded; see ``sweep``."""
+
+    grid: tuple[int, int]
+    ratios: tuple[float, ...] = RATIOS
+    runs: int = 5
+    fill: str = "dataset-mean"
+    patches: str = "random"
+    nested: bool = False
+    batch_shared_mask: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.grid) < 1:
+            raise InputError(f"occlusion grid {self.grid[0]}x{self.grid[1]} has no cells")
+        if not self.ratios or not all(0 <= ratio <= 1 for ratio in self.ratios):
+            raise InputError(f"occlusion ratios {list(self.ratios)} must be one or more numbers from 0 to 1")
+        if self.runs < 1:
+            raise InputError(f"{self.runs} runs: at least one is needed")
+        if self.fill not in FILLS:
+            raise InputError(f"unknown fill '{self.fill}'; known: {', '.join(FILLS)}")
+        if self.patches not in PATCHES:
+            raise InputError(f"unknown choice of patches '{self.patches}'; known: {', '.join(PATCHES)}")
+
+    def same(self, ratio: float) -> bool:
+        """Whether all runs see the same images at this ratio: nothing is drawn for it."""
+        cells = self.grid[0] * self.grid[1]
+        hidden = n_masked(ratio, cells)
+        return hidden == 0 or (self.fill != "noise" and (hidden == cells or self.patches != "random"))
+
+    def masks(self, indices: Sequence[int], ratio: float, run: int, rank: torch.Tensor | None) -> torch.Tensor:
+        """bool (B, rows, cols), True = masked; ``rank`` (B, rows·cols) are the places of cells that are not random."""
+        if rank is not None:
+            return (rank < n_masked(ratio, rank.shape[1])).view(-1, *self.grid)
+        if self.batch_shared_mask:
+            return occlusion_masks([0], self.grid, ratio, run=run, seed=self.seed, nested=self.nested).expand(
+                len(indices), -1, -1
+            )
+        return occlusion_masks(indices, self.grid, ratio, run=run, seed=self.seed, nested=self.nested)
+
+
 def n_masked(ratio: float, n_patches: int) -> int:
     """M = round(ratio·N), halves up."""
     return math.floor(round(ratio * n_patches, 9) + 0.5)
 
 
 def occlusion_masks(
-    indices: Sequence[int], grid: tuple[int, int], ratio: float, *, run: int, seed: int = 0
+    indices: Sequence[int],
+    grid: tuple[int, int],
+    ratio: float,
+    *,
+    run: int,
+    seed: int = 0,
+    nested: bool = False,
 ) -> torch.Tensor:
     """Masks of single images: M = round(ratio·N) patches each, drawn without replacement.
 
     The mask of image k in run r at a ratio is a function of (seed, k, r, ratio) alone, hence the same for every model,
-    batch size, device and number of processes.
+    batch size, device and number of processes. ``nested`` draws one order of the patches for all ratios, so that the
+    patches hidden at one ratio stay hidden at every larger one.
 
     Args:
         indices: k of each image, B numbers of 0 or more.
@@ -65,12 +126,18 @@ def occlusion_masks(
         bool (B, rows, cols), True = masked.
     """
     patches = grid[0] * grid[1]
-    key = seeds.derive(seed, "occlusion", run, f"{ratio:.6f}")
-    cells = np.asarray(indices, dtype=np.uint64)[:, None] * np.uint64(patches) + np.arange(patches).astype(np.uint64)
-    order = _mix(cells, key).argsort(axis=1, kind="stable")
-    hidden = np.zeros(cells.shape, dtype=bool)
-    np.put_along_axis(hidden, order[:, : n_masked(ratio, patches)], True, axis=1)
+    count = n_masked(ratio, patches)
+    drawn = _draws(indices, patches, seeds.derive(seed, "occlusion", run, "nested" if nested else f"{ratio:.6f}"))
+    hidden = np.full(drawn.shape, count == patches)
+    if 0 < count < patches:
+        np.put_along_axis(hidden, np.argpartition(drawn, count - 1, axis=1)[:, :count], True, axis=1)
     return torch.from_numpy(hidden).view(len(indices), *grid)
+
+
+def _draws(indices: Sequence[int], cells: int, key: int) -> npt.NDArray[np.uint64]:
+    """A random number for each cell of each image, (B, cells)."""
+    counter = np.asarray(indices, dtype=np.uint64)[:, None] * np.uint64(cells) + np.arange(cells).astype(np.uint64)
+    return _mix(counter, key)
 
 
 @torch.inference_mode()
@@ -82,15 +149,20 @@ def sweep(
     ratios: Sequence[float] = RATIOS,
     runs: int = 5,
     fill: str = "dataset-mean",
+    patches: str = "random",
+    nested: bool = False,
+    batch_shared_mask: bool = False,
+    saliency: Saliency | None = None,
     seed: int = 0,
+    batch_size: int = 256,
     device: torch.device | str | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     progress: str | None = None,
 ) -> OcclusionResult:
-    """Top-1 accuracy under random occlusion: the share of images with argmax f(x') = y (section 3.1).
+    """Top-1 accuracy under occlusion: the share of images with argmax f(x') = y (section 3.1).
 
-    Each image is read once for all ratios and runs; nothing is kept but counts.
+    Each image is read once for all ratios and runs; nothing is kept but whether it was right.
 
     Args:
         model: classifier, images (B, 3, H, W) -> logits (B, classes).
@@ -100,7 +172,13 @@ def sweep(
         ratios: shares of hidden patches, 0 to 1.
         runs: masks for each image and ratio.
         fill: what replaces hidden patches (see ``a2mim.masking.replacement``).
+        patches: which to hide: ``random``, or those of the highest (``salient``) or lowest (``non-salient``) saliency
+            first; these draw nothing, so that all runs are one.
+        nested: hide at every ratio what was hidden at the smaller ones.
+        batch_shared_mask: one mask for all images in a run and ratio, as the published code draws it for a batch.
+        saliency: for ``patches``; see ``a2mim.analysis.saliency``.
         seed: of the masks.
+        batch_size: occluded images in one forward pass, over several ratios and runs; speed and memory only.
         device: where the model lies; without it, the device of its first parameter.
         mean, std: normalisation, for ``fill="black"``.
         progress: label of a progress bar; none without it.
@@ -112,56 +190,167 @@ def sweep(
         InputError: ratios outside 0 to 1, a grid that does not divide the images, labels that the classifier lacks, a
             model without a classifier, no images. RunError: logits that are no numbers.
     """
-    _check(model, grid, ratios, runs, fill)
+    question = Occlusion(grid, tuple(ratios), runs, fill, patches, nested, batch_shared_mask, seed)
     place = torch.device(device) if device is not None else next(model.parameters(), torch.empty(0)).device
-    same = [_one_mask(ratio, grid, fill) for ratio in ratios]
-    right = torch.zeros(runs, len(ratios), dtype=torch.int64, device=place)
-    images_seen = 0
+    found: list[Bools] = []
     bar = tqdm(loader, desc=progress, unit="batch", disable=None if progress else True)
-    with _eval_mode(model), bar as batches:
+    with bar as batches:
         for batch in batches:
-            images, labels, indices = _unpack(batch, images_seen)
-            span = int(labels.min()), int(labels.max())
-            images, labels = images.to(place), labels.to(place)
-            finite = torch.ones((), dtype=torch.bool, device=place)
-            for column, ratio in enumerate(ratios):
-                for run in range(1 if same[column] else runs):
-                    mask = occlusion_masks(indices, grid, ratio, run=run, seed=seed).to(place)
-                    filling = _noise(images, indices, run, seed) if fill == "noise" else fill
-                    logits = model(fill_masked(images, mask, filling, mean=mean, std=std))
-                    _check_logits(logits, span)
-                    # both stay on the device: to read them here would make it wait for every mask
-                    right[run, column] += (logits.argmax(1) == labels).sum()
-                    finite &= logits.isfinite().all()
-            if not finite:
-                raise RunError("the model gave logits that are not finite; are its weights sound?")
-            images_seen += len(images)
-    if not images_seen:
+            images, labels, indices = _unpack(batch, sum(map(len, found)))
+            found.append(
+                correct(
+                    model,
+                    images.to(place),
+                    labels,
+                    indices,
+                    question,
+                    saliency=saliency,
+                    batch_size=batch_size,
+                    mean=mean,
+                    std=std,
+                )
+            )
+    if not found:
         raise InputError("no images to occlude: the loader is empty")
-    counts = right.cpu().numpy()
-    counts[:, same] = counts[0, same]
-    settings = dict(grid=tuple(grid), ratios=tuple(ratios), runs=runs, fill=fill, seed=seed)
-    return OcclusionResult(tuple(ratios), counts / images_seen, images_seen, settings)
+    return OcclusionResult(tuple(ratios), np.concatenate(found), asdict(question))
 
 
-def _check(model: nn.Module, grid: tuple[int, int], ratios: Sequence[float], runs: int, fill: str) -> None:
+@torch.inference_mode()
+def correct(
+    model: nn.Module,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    indices: Sequence[int],
+    question: Occlusion,
+    *,
+    saliency: Saliency | None = None,
+    batch_size: int = 256,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> Bools:
+    """Whether each image is classified correctly: bool (B, runs, ratios). See ``sweep``."""
+    _check_model(model)
+    span = int(labels.min()), int(labels.max())
+    labels = labels.to(images.device)
+    rank = _rank(images, saliency, question)
+    base = None
+    if question.fill not in ("noise", "visible-mean"):  # the others do not depend on the mask
+        base = replacement(images, question.fill, mean=mean, std=std)
+    jobs = [
+        (run, column)
+        for column, ratio in enumerate(question.ratios)
+        for run in range(1 if question.same(ratio) else question.runs)
+    ]
+    right = torch.zeros(len(jobs), len(images), dtype=torch.bool, device=images.device)
+    finite = torch.ones((), dtype=torch.bool, device=images.device)
+    step = max(1, batch_size // len(images))
+    with eval_mode(model):
+        for start in range(0, len(jobs), step):
+            some = jobs[start : start + step]
+            shown = [_occluded(images, indices, question, run, column, base, rank) for run, column in some]
+            logits = torch.cat([model(part) for part in torch.cat(shown).split(batch_size)])
+            _check_logits(logits, span)
+            # both stay on the device: to read them here would make it wait for every mask
+            right[start : start + step] = (logits.argmax(1) == labels.repeat(len(some))).view(len(some), -1)
+            finite &= logits.isfinite().all()
+    if not finite:
+        raise RunError("the model gave logits that are not finite; are its weights sound?")
+    answer = np.empty((len(images), question.runs, len(question.ratios)), dtype=bool)
+    for (run, column), row in zip(jobs, right.cpu().numpy(), strict=True):
+        answer[:, run:, column] = row[:, None]  # where all runs are one, the first stands for all
+    return answer
+
+
+def _occluded(
+    images: torch.Tensor,
+    indices: Sequence[int],
+    question: Occlusion,
+    run: int,
+    column: int,
+    base: torch.Tensor | None,
+    rank: torch.Tensor | None,
+) -> torch.Tensor:
+    mask = question.masks(indices, question.ratios[column], run, rank).to(images.device)
+    if images.shape[-2] % mask.shape[-2] or images.shape[-1] % mask.shape[-1]:
+        raise InputError(
+            f"a mask of {mask.shape[-2]}x{mask.shape[-1]} cells does not divide images of "
+            f"{images.shape[-2]}x{images.shape[-1]} pixels"
+        )
+    if base is None:
+        noise = question.fill == "noise"
+        base = _noise(images, indices, run, question.seed) if noise else replacement(images, question.fill, mask=mask)
+    return torch.where(resize_mask(mask, images.shape[-2:])[:, None], base, images)
+
+
+def _rank(images: torch.Tensor, saliency: Saliency | None, question: Occlusion) -> torch.Tensor | None:
+    """The place of each cell in the order in which cells are hidden, (B, rows·cols); None where that is random."""
+    if question.patches == "random":
+        return None
+    if saliency is None:
+        raise InputError(f"to hide '{question.patches}' patches first, give a saliency (a2mim.analysis.saliency)")
+    found = saliency(images)
+    if tuple(found.shape[1:]) != tuple(question.grid):
+        raise InputError(
+            f"the saliency has a grid of {found.shape[1]}x{found.shape[2]}, the occlusion one of "
+            f"{question.grid[0]}x{question.grid[1]}; give both the same grid"
+        )
+    order = found.flatten(1).argsort(dim=1, descending=question.patches == "salient", stable=True)
+    return order.argsort(dim=1)
+
+
+@torch.inference_mode()
+def shuffled_correct(
+    model: nn.Module,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    indices: Sequence[int],
+    sides: Sequence[int],
+    *,
+    runs: int = 5,
+    seed: int = 0,
+    batch_size: int = 256,
+) -> Bools:
+    """Whether each image is classified correctly when its cells are shuffled: bool (B, runs, sides).
+
+    Args:
+        sides: k for grids of k x k cells; they divide H and W.
+        The rest: see ``sweep``.
+    """
+    _check_model(model)
+    span = int(labels.min()), int(labels.max())
+    answer = np.empty((len(images), runs, len(sides)), dtype=bool)
+    with eval_mode(model):
+        for column, side in enumerate(sides):
+            for run in range(runs):
+                shown = shuffle(images, indices, side, run=run, seed=seed)
+                logits = torch.cat([model(part) for part in shown.split(batch_size)])
+                _check_logits(logits, span)
+                if not logits.isfinite().all():
+                    raise RunError("the model gave logits that are not finite; are its weights sound?")
+                answer[:, run, column] = (logits.argmax(1).cpu() == labels.cpu()).numpy()
+    return answer
+
+
+def shuffle(images: torch.Tensor, indices: Sequence[int], side: int, *, run: int, seed: int = 0) -> torch.Tensor:
+    """The images with their side x side cells in random order, drawn from (seed, image, run, side) alone.
+
+    Raises:
+        InputError: a grid that does not divide the images.
+    """
+    n, channels, height, width = images.shape
+    if side < 1 or height % side or width % side:
+        raise InputError(f"a shuffle of {side}x{side} cells does not divide images of {height}x{width} pixels")
+    order = _draws(indices, side * side, seeds.derive(seed, "shuffle", run, side)).argsort(axis=1, kind="stable")
+    cells = images.unflatten(3, (side, -1)).unflatten(2, (side, -1))  # (B, 3, rows, h, cols, w)
+    cells = cells.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)  # (B, cells, 3, h, w)
+    moved = cells[torch.arange(n, device=images.device)[:, None], torch.from_numpy(order).to(images.device)]
+    moved = moved.unflatten(1, (side, side)).permute(0, 3, 1, 4, 2, 5)
+    return moved.reshape(n, channels, height, width)
+
+
+def _check_model(model: nn.Module) -> None:
     if getattr(model, "num_classes", None) == 0:  # timm's word for features without a classifier
         raise InputError("the model has no classifier (its num_classes is 0); fine-tune it first")
-    if min(grid) < 1:
-        raise InputError(f"occlusion grid {grid[0]}x{grid[1]} has no cells")
-    if not ratios or not all(0 <= ratio <= 1 for ratio in ratios):
-        raise InputError(f"occlusion ratios {list(ratios)} must be one or more numbers from 0 to 1")
-    if runs < 1:
-        raise InputError(f"{runs} runs: at least one is needed")
-    if fill not in FILLS:
-        raise InputError(f"unknown fill '{fill}'; known: {', '.join(FILLS)}")
-
-
-def _one_mask(ratio: float, grid: tuple[int, int], fill: str) -> bool:
-    """Whether all runs see the same images: nothing is hidden, or all is, by a fill that draws nothing."""
-    patches = grid[0] * grid[1]
-    hidden = n_masked(ratio, patches)
-    return hidden == 0 or (hidden == patches and fill != "noise")
 
 
 def _noise(images: torch.Tensor, indices: Iterable[int], run: int, seed: int) -> torch.Tensor:

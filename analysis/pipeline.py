@@ -1,32 +1,32 @@
-"""From checkpoints to files: what ``a2mim-analyze`` does, callable from Python.
+"""What all analyses share on the way from checkpoints to files: networks, images, settings, shares of the work.
 
-Each function loads the checkpoints through the one loader, reads the same images for all of them, runs one analysis and
-writes ``<output>/<analysis>.csv .json .png .pdf``. The measuring itself is in the analysis' own module.
+Each ``*_pipeline`` module holds the functions behind commands of ``a2mim-analyze``: they load the checkpoints through
+the one loader, read the same images for all of them, run one analysis and write
+``<output>/<analysis>.csv .json .png .pdf``. The measuring itself is in the analysis' own module.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import nn
 
-from a2mim import seeds
-from a2mim.checkpoint import LoadReport, load_encoder, load_masked_model
+from a2mim import files
+from a2mim.checkpoint import LoadReport, load_encoder
 from a2mim.data import ImageLoader, ImageSource, eval_transform, open_images
 from a2mim.devices import pick_device
 from a2mim.errors import InputError
-from a2mim.figures import occlusion as occlusion_figure
-from a2mim.figures import reconstruction as reconstruction_figure
-from a2mim.masking import mask_grid, random_mask
-from a2mim.model import MaskedImageModel
 
-from . import occlusion, outputs, reconstruction
+from . import speed
+from .class_map import mapped
 
 CLASSIFIERS = ("fashion-vit-a2mim", "fashion-resnet-a2mim")
 PRETRAINED = ("fashion-vit-pretrained", "fashion-resnet-pretrained")
@@ -50,23 +50,41 @@ class Images:
     split: str = "val"
     limit: int | None = None
     seed: int = 0
-    batch_size: int = 64
-    workers: int = 0
+    workers: int | None = None  # None: four for files, none for the embedded images, which are in memory
+    class_map: str | None = None  # see ``class_map``
 
     def or_limit(self, limit: int) -> Images:
         """These images, and no more than ``limit`` where no number was given."""
         return self if self.limit else replace(self, limit=limit)
 
     def source(self) -> ImageSource:
-        return open_images(self.dataset, self.data_dir, self.split)
+        """The images, with the labels that the map gives them.
 
-    def loader(self, report: LoadReport) -> ImageLoader:
+        Raises:
+            InputError: fewer images than ``limit``, or what the source or the map raises.
+        """
+        source = mapped(open_images(self.dataset, self.data_dir, self.split), self.class_map)
+        if self.limit and self.limit > len(source):
+            raise InputError(f"{self.limit} images asked for, {source.name} has {len(source)} ({self.split})")
+        return source
+
+    def loader(self, report: LoadReport, batch_size: int = 64) -> ImageLoader:
         """The images as this network takes them: its size and its normalisation."""
         transform = eval_transform(report.input_size[1:], report.mean, report.std)
-        options: dict[str, Any] = dict(
-            batch_size=self.batch_size, seed=self.seed, workers=self.workers, limit=self.limit
-        )
-        return ImageLoader(self.source(), transform, **options)
+        workers = self.workers
+        if workers is None:
+            workers = 0 if self.embedded else min(4, os.cpu_count() or 1)
+        options: dict[str, Any] = dict(batch_size=batch_size, seed=self.seed, workers=workers, limit=self.limit)
+        return ImageLoader(self.source(), transform, pin_memory=torch.cuda.is_available(), **options)
+
+    @property
+    def embedded(self) -> bool:
+        """Whether they are those that come with the package."""
+        return self.dataset == "fashion" and self.data_dir is None
+
+    def describe(self) -> dict[str, Any]:
+        """What names the images, whatever the speed at which they are read."""
+        return {key: value for key, value in vars(self).items() if key != "workers"}
 
 
 def name_of(path: str) -> str:
@@ -109,88 +127,19 @@ def load_subjects(
     return subjects
 
 
+def load_classifiers(checkpoints: Sequence[str], images: Images, **options: Any) -> list[Subject]:
+    """``load_subjects``, the shipped classifiers without checkpoints; raises InputError unless the labels fit all."""
+    subjects = load_subjects(checkpoints or CLASSIFIERS, load_encoder, **options)
+    source = images.source()
+    for subject in subjects:
+        check_classifier(subject, source)
+    return subjects
+
+
 def auto_grid(img_size: Sequence[int]) -> tuple[int, int]:
     """The paper's 14x14 cells (16 pixels at 224) where 14 divides the image, else its largest divisor below 14."""
     rows, cols = (next(cells for cells in range(14, 0, -1) if side % cells == 0) for side in img_size)
     return rows, cols
-
-
-def run_occlusion(
-    checkpoints: Sequence[str],
-    output: str | Path,
-    *,
-    images: Images,
-    grid: tuple[int, int] | None = None,
-    ratios: Sequence[float] = occlusion.RATIOS,
-    runs: int = 5,
-    fill: str = "dataset-mean",
-    seed: int = 0,
-    device: str = "auto",
-    names: Sequence[str] = (),
-    progress: bool = True,
-    **loading: Any,
-) -> dict[str, Path]:
-    """Occlusion robustness (section 3.1) of one or several classifiers; returns the files written."""
-    started = time.perf_counter()
-    subjects = load_subjects(checkpoints or CLASSIFIERS, load_encoder, names=names, device=device, **loading)
-    grid = grid or auto_grid(subjects[0].report.input_size[1:])
-    tables = {}
-    for subject in subjects:
-        check_classifier(subject, images.source())
-        result = occlusion.sweep(
-            subject.model,
-            images.loader(subject.report),
-            grid=grid,
-            ratios=ratios,
-            runs=runs,
-            fill=fill,
-            seed=seed,
-            mean=subject.report.mean,
-            std=subject.report.std,
-            progress=subject.name if progress else None,
-        )
-        tables[subject.name] = result.to_frame()
-    settings = dict(grid=grid, ratios=list(ratios), runs=runs, fill=fill, seed=seed, device=device)
-    return _write(output, "occlusion", tables, subjects, images, settings, occlusion_figure.plot, started)
-
-
-def run_reconstruct(
-    checkpoints: Sequence[str],
-    output: str | Path,
-    *,
-    images: Images,
-    mask_ratio: float | None = None,
-    mask_patch_size: int | None = None,
-    seed: int = 0,
-    device: str = "auto",
-    names: Sequence[str] = (),
-    **loading: Any,
-) -> dict[str, Path]:
-    """Reconstruction panels (Figures 5, A2) of one or several pre-trained models; returns the files written.
-
-    Six images by default. Masks default to the ratio and cell that each model was trained with; image k has the same
-    mask for all models of the same settings.
-    """
-    started = time.perf_counter()
-    images = images.or_limit(6)
-    subjects = load_subjects(checkpoints or PRETRAINED, load_masked_model, names=names, device=device, **loading)
-    tables, pictures = {}, {}
-    for subject in subjects:
-        ratio = subject.report.args.get("mask_ratio", 0.6) if mask_ratio is None else mask_ratio
-        cell = mask_patch_size or subject.report.args.get("mask_patch_size") or 32
-        grid = mask_grid(subject.report.input_size[1:], cell)
-        batch = next(iter(replace(images, batch_size=images.limit or 6).loader(subject.report)))
-        mask = torch.cat(
-            [random_mask(1, grid, ratio, seeds.generator(seed, "mask", k)) for k in batch.indices.tolist()]
-        )
-        model = cast(MaskedImageModel, subject.model)
-        place = model.mask_token.device
-        panels = reconstruction.panels(model, batch.images.to(place), mask.to(place))
-        pictures[subject.name] = {field: value.permute(0, 2, 3, 1).numpy() for field, value in panels._asdict().items()}
-        tables[subject.name] = reconstruction.scores(panels, mask)
-    settings = dict(mask_ratio=mask_ratio, mask_patch_size=mask_patch_size, seed=seed, device=device)
-    plot = lambda _: reconstruction_figure.plot(pictures)  # noqa: E731
-    return _write(output, "reconstruct", tables, subjects, images, settings, plot, started)
 
 
 def check_classifier(subject: Subject, source: ImageSource) -> None:
@@ -204,25 +153,89 @@ def check_classifier(subject: Subject, source: ImageSource) -> None:
     if len(source.classes) != subject.report.num_classes:
         raise InputError(
             f"{source.name} has {len(source.classes)} classes, {subject.name} tells {subject.report.num_classes} apart"
+            "; where the images are of some of its classes, say which: --class-map FILE (JSON, folder name -> number "
+            "of the class), or --class-map imagenet-1k for folders named after synsets"
         )
 
 
-def _write(
+def place_of(subject: Subject) -> torch.device:
+    """Where the network lies."""
+    return next(subject.model.parameters()).device
+
+
+def share(shard: tuple[int, int] | None, device: str) -> tuple[tuple[int, int], str]:
+    """Which share (k, n) of the work is this process's, and its device; torchrun says it in the environment."""
+    if shard is not None:
+        if not 0 <= shard[0] < shard[1]:
+            raise InputError(f"there is no shard {shard[0] + 1} of {shard[1]}")
+        return shard, device
+    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    if world > 1 and device == "auto" and torch.cuda.is_available():
+        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    return (rank, world), device
+
+
+def unfinished(count: int, what: str, shard: tuple[int, int], echo: Callable[[str], None]) -> bool:
+    """Whether other shards have work to do before there are results; says so."""
+    if count:
+        echo(f"shard {shard[0] + 1}/{shard[1]} is done; {count} {what} of other shards are not there yet")
+    return count > 0
+
+
+def parts_folder(output: str | Path, analysis: str, name: str) -> Path:
+    """Where the parts of a network lie."""
+    safe = "".join(sign if sign.isalnum() or sign in "-_." else "_" for sign in name)
+    return Path(output, f"{analysis}.parts", safe)
+
+
+def tuned(
+    subject: Subject,
     output: str | Path,
     analysis: str,
-    tables: Mapping[str, pd.DataFrame],
-    subjects: Sequence[Subject],
-    images: Images,
-    settings: Mapping[str, Any],
-    plot: Callable[[pd.DataFrame], Any],
-    started: float,
-) -> dict[str, Path]:
-    table = pd.concat(dict(tables), names=["checkpoint"])
-    table = table.reset_index(level="checkpoint").reset_index(drop=True)
-    about = {
+    batch_size: int | None,
+    amp: bool = False,
+    dry_run: bool = False,
+) -> speed.Speed:
+    """The network's format and batch size: those found when its parts were begun, so that their bits stay the same."""
+    place = place_of(subject)
+    path = parts_folder(output, analysis, subject.name) / f"speed-{place.type}-{batch_size or 'auto'}.json"
+    found = None if path.exists() else speed.tune(subject.model, subject.report.input_size, place, batch_size, amp)
+    if found and dry_run:
+        return found
+    found = speed.Speed.from_json(files.agree_json(path, found and found.to_json()))
+    subject.model.to(memory_format=found.memory_format)
+    return found
+
+
+def digest(model: nn.Module) -> str:
+    """A short name for the weights: parts of another network are not taken for this one's."""
+    found = hashlib.blake2b(digest_size=8)
+    for name, tensor in model.state_dict().items():
+        found.update(name.encode())
+        found.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return found.hexdigest()
+
+
+def about(subjects: Sequence[Subject], device: str, started: float) -> dict[str, Any]:
+    """What the settings file says beside the settings: the loader's reports, device, seconds since ``started``."""
+    reports = {subject.name: subject.report.to_dict() for subject in subjects}
+    return {"checkpoints": reports, "device": device, "duration": time.perf_counter() - started}
+
+
+def described(analysis: str, settings: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings file of an analysis, from the settings of its parts and ``about``."""
+    own = ("images", "name", "network", "chosen", "portions")
+    return {
         "analysis": analysis,
-        "settings": dict(settings),
-        "images": asdict(images),
-        "checkpoints": {subject.name: asdict(subject.report) for subject in subjects},
+        "settings": {key: value for key, value in settings[0].items() if key not in own},
+        "images": settings[0]["images"],
+        **({"chosen": settings[0]["chosen"]} if "chosen" in settings[0] else {}),
+        "networks": {one["name"]: one["network"] for one in settings},
+        **{key: value for key, value in about.items() if key != "duration"},
     }
-    return outputs.save(output, analysis, table, about, plot(table), duration=time.perf_counter() - started)
+
+
+def stack(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """One table of several networks', with a first column ``checkpoint``."""
+    table = pd.concat(dict(tables), names=["checkpoint"])
+    return table.reset_index(level="checkpoint").reset_index(drop=True)

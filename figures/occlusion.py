@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from . import style
 
+NEEDED = ("checkpoint", "run", "ratio", "accuracy")
+PANELS_IN_LINE = 3
+
 
 def plot(table: pd.DataFrame) -> Figure:
-    """One line for each checkpoint, the mean over runs; the band reaches from the lowest run to the highest.
+    """One line for each checkpoint, the mean over runs, with its 95 % interval; one panel for each fill.
+
+    A table without intervals (``ci_low``, ``ci_high``) gets bands from the lowest run to the highest.
 
     Args:
         table: occlusion.csv.
@@ -20,22 +28,72 @@ def plot(table: pd.DataFrame) -> Figure:
     Raises:
         ValueError: an empty table, or columns that are missing.
     """
-    style.require(table, ("checkpoint", "run", "ratio", "accuracy"), "occlusion")
-    names = list(dict.fromkeys(table["checkpoint"]))
-    colours = style.palette(names)
+    style.require(table, NEEDED, "occlusion")
+    panels = list(table.groupby("fill", sort=False)) if "fill" in table else [("", table)]
+    return _draw(panels, "Occlusion ratio", lambda axes: axes.set_xlim(-0.02, 1.02))
+
+
+def plot_shuffle(table: pd.DataFrame) -> Figure:
+    """Accuracy against the number of cells along a side of the grid whose cells are shuffled.
+
+    Args:
+        table: shuffle.csv.
+
+    Raises:
+        ValueError: an empty table, or columns that are missing.
+    """
+    style.require(table, ("checkpoint", "run", "side", "accuracy"), "shuffle")
+    sides = sorted(table["side"].unique())
+
+    def ticks(axes: Axes) -> None:
+        axes.set_xticks(range(len(sides)), [f"{side}×{side}" for side in sides])
+        axes.set_xlim(-0.1, len(sides) - 0.9)
+
+    places = table.assign(ratio=table["side"].map({side: place for place, side in enumerate(sides)}))
+    return _draw([("", places)], "Shuffled grid", ticks)
+
+
+def _draw(panels: Sequence[tuple[Any, pd.DataFrame]], xlabel: str, ticks: Any) -> Figure:
+    """Panels beside each other with one scale and one legend."""
+    names = list(dict.fromkeys(name for _, table in panels for name in table["checkpoint"]))
+    columns = min(len(panels), PANELS_IN_LINE)
+    lines = math.ceil(len(panels) / columns)
+    width = style.COLUMN_WIDTH if columns == 1 else style.PAGE_WIDTH
+    height = 0.68 * style.COLUMN_WIDTH * lines if columns == 1 else 0.75 * width / columns * lines
     with style.apply():
-        figure = Figure(figsize=(style.COLUMN_WIDTH, style.COLUMN_WIDTH), layout="constrained")
-        axes = figure.add_subplot()
-        for number, name in enumerate(names):
-            runs = table[table["checkpoint"] == name].groupby("ratio")["accuracy"]
-            mean, low, high = 100 * runs.mean(), 100 * runs.min(), 100 * runs.max()
-            look: dict[str, Any] = dict(color=colours[name], linestyle=style.line_style(number))
-            axes.fill_between(mean.index, low, high, color=colours[name], alpha=0.25, linewidth=0)
-            axes.plot(mean.index, mean, marker="o", markersize=2.5, label=style.short_name(name), **look)
-        axes.set_xlim(-0.02, 1.02)
-        axes.set_ylim(bottom=0)
-        axes.set_xlabel("Occlusion ratio")
-        axes.set_ylabel("Top-1 accuracy (%)")
-        band = [Patch(color="0.8", linewidth=0)] if table["run"].nunique() > 1 else []
-        style.legend_above(figure, axes, 0.68 * style.COLUMN_WIDTH, band, ["range over runs"] * len(band))
+        figure = Figure(figsize=(width, height), layout="constrained")
+        grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+        for axes in grid.flat[len(panels) :]:
+            axes.remove()
+        for number, (axes, (title, table)) in enumerate(zip(grid.flat, panels, strict=False)):
+            _curves(axes, table, names)
+            ticks(axes)
+            axes.set_ylim(bottom=0)
+            axes.set_title(title if len(panels) > 1 else "")
+            axes.tick_params(labelbottom=number + columns >= len(panels))  # nothing stands below
+        figure.supxlabel(xlabel, fontsize=8)
+        figure.supylabel("Top-1 accuracy (%)", fontsize=8)
+        band = _band_name(panels[0][1])
+        style.legend_above(figure, grid.flat[0], height, [Patch(color="0.8", linewidth=0)] if band else [], band)
     return figure
+
+
+def _curves(axes: Axes, table: pd.DataFrame, names: Sequence[str]) -> None:
+    colours = style.palette(names)
+    for number, name in enumerate(names):
+        points = table[table["checkpoint"] == name].groupby("ratio")
+        mean = 100 * points["accuracy"].mean()
+        low, high = (
+            (100 * points["ci_low"].first(), 100 * points["ci_high"].first())
+            if "ci_low" in table
+            else (100 * points["accuracy"].min(), 100 * points["accuracy"].max())
+        )
+        look: dict[str, Any] = dict(color=colours[name], linestyle=style.line_style(number))
+        axes.fill_between(mean.index, low, high, color=colours[name], alpha=0.2, linewidth=0)
+        axes.plot(mean.index, mean, marker="o", markersize=2.5, label=style.short_name(name), **look)
+
+
+def _band_name(table: pd.DataFrame) -> list[str]:
+    if "ci_low" in table:
+        return ["95 % interval"]
+    return ["range over runs"] if table["run"].nunique() > 1 else []

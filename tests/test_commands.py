@@ -106,9 +106,13 @@ def test_occlusion(runs, tmp_path):
     output = call(
         "analyze", "occlusion", runs / "f", "--images", 40, "--ratios", "0,.5,1", "--runs", 2, "--output", tmp_path
     )
-    assert output.splitlines()[-4:] == [str(tmp_path / f"occlusion.{end}") for end in ("csv", "json", "png", "pdf")]
+    written = [str(tmp_path / f"occlusion.{end}") for end in ("csv", "json", "png", "pdf")]
+    assert output.splitlines()[-5:] == [*written, str(tmp_path / "occlusion_summary.csv")]
     table = pd.read_csv(tmp_path / "occlusion.csv")
-    assert list(table.columns) == ["checkpoint", "run", "ratio", "accuracy", "n_images"]
+    assert list(table.columns) == [
+        *("checkpoint", "run", "ratio", "accuracy", "n_images"),
+        *("ci_low", "ci_high", "fill"),
+    ]
     assert (len(table), table.checkpoint.unique().tolist(), table.n_images.unique().tolist()) == (6, ["f"], [40])
     about = json.loads((tmp_path / "occlusion.json").read_text())
     assert about["settings"]["grid"] == [8, 8]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import logging
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -106,7 +106,18 @@ class ImageLoader:
         self._turn += 1
         return self._run(self._turn, self._feed.start(number, skip))
 
+    def batches(self, numbers: Sequence[int]) -> Iterator[tuple[int, Batch | None]]:
+        """(number, batch) for some batches of epoch 0, in rising order; None where no image of it can be read.
+
+        Images of the others are not read, but for a stream, which has to be read through.
+        """
+        self._turn += 1
+        return zip(sorted(numbers), self._items(self._turn, self._feed.some(sorted(numbers))), strict=False)
+
     def _run(self, turn: int, items: Iterator[_Item]) -> Iterator[Batch]:
+        return (batch for batch in self._items(turn, items) if batch is not None)
+
+    def _items(self, turn: int, items: Iterator[_Item]) -> Iterator[Batch | None]:
         while True:
             if turn != self._turn:  # both would take from the same worker processes
                 raise RuntimeError("another epoch of this loader was begun; use a loader of its own for each")
@@ -123,8 +134,7 @@ class ImageLoader:
                 ) from error
             for path, reason in failures:
                 self._report(path, reason)
-            if batch is not None:
-                yield batch
+            yield batch
 
     def _report(self, path: str, reason: str) -> None:
         if path in self.unreadable:
@@ -192,7 +202,11 @@ class _Numbered:
         return len(self.plan)
 
     def start(self, epoch: int, skip: int) -> Iterator[_Item]:
-        self.plan.epoch, self.plan.skip = epoch, skip
+        self.plan.epoch, self.plan.numbers = epoch, range(skip, len(self.plan))
+        return iter(self.loader)
+
+    def some(self, numbers: Sequence[int]) -> Iterator[_Item]:
+        self.plan.epoch, self.plan.numbers = 0, numbers
         return iter(self.loader)
 
 
@@ -204,7 +218,7 @@ class _Plan(Sampler[list[int]]):
         self.n_source = n_source
         self.settings = settings
         self.epoch = 0
-        self.skip = 0
+        self.numbers: Sequence[int] = range(len(self))
 
     def __len__(self) -> int:
         return self.settings.batches(len(self.chosen))
@@ -215,7 +229,7 @@ class _Plan(Sampler[list[int]]):
             order = seeds.numpy_generator(self.settings.seed, "order", self.epoch).permutation(order)
         numbers = order + self.epoch * self.n_source
         size = self.settings.batch_size
-        return (numbers[size * k : size * (k + 1)].tolist() for k in range(self.skip, len(self)))
+        return (numbers[size * k : size * (k + 1)].tolist() for k in self.numbers)
 
 
 class _Samples(Dataset[_Item]):
@@ -271,6 +285,9 @@ class _Stream:
         if first is None and not skip:
             raise RunError(f"not one image of {self.source.name} could be read; timm's messages above may say why")
         return itertools.chain([first] if first else [], items)
+
+    def some(self, numbers: Sequence[int]) -> Iterator[_Item]:
+        return (item for number, item in enumerate(self.start(0, 0)) if number in numbers)
 
 
 class _StreamSamples(IterableDataset[_Item]):

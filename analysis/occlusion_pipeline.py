@@ -1,0 +1,224 @@
+"""From checkpoints to curves of occlusion and of shuffled patches, with the numbers that sum them up."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from a2mim import files
+from a2mim.checkpoint import load_encoder
+from a2mim.data import Batch
+from a2mim.figures import occlusion as occlusion_figure
+
+from . import occlusion, outputs, pipeline, portions, robustness
+from .occlusion import Occlusion
+from .pipeline import Images, Subject
+from .saliency import saliency_of
+
+FILLS = ("dataset-mean", "image-mean", "black", "blur", "noise")  # of ``fill="all"``
+
+
+@dataclass(frozen=True)
+class Salient:
+    """Whose saliency orders the patches: each network's own without a checkpoint."""
+
+    source: str | None = None
+    checkpoint: str | None = None
+    head: int | None = None
+
+
+def run_occlusion(
+    checkpoints: Sequence[str],
+    output: str | Path,
+    *,
+    images: Images,
+    batch_size: int | None = None,
+    grid: tuple[int, int] | None = None,
+    ratios: Sequence[float] = occlusion.RATIOS,
+    runs: int = 5,
+    fill: str = "dataset-mean",
+    patches: str = "random",
+    nested: bool = False,
+    batch_shared_mask: bool = False,
+    saliency: str | None = None,
+    saliency_checkpoint: str | None = None,
+    saliency_head: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    shard: tuple[int, int] | None = None,
+    names: Sequence[str] = (),
+    progress: bool = True,
+    echo: Callable[[str], None] = lambda _: None,
+    **loading: Any,
+) -> dict[str, Path]:
+    """Occlusion robustness (section 3.1) of one or several classifiers; returns the files written.
+
+    All networks see the same images under the same masks. What is finished lies in ``<output>/occlusion.parts``.
+
+    Args:
+        batch_size: occluded images in one forward pass; None finds the best by a short trial.
+        fill: one of ``occlusion_pipeline.FILLS``, or ``all`` of them beside each other.
+        saliency, saliency_checkpoint, saliency_head: for ``patches``; see ``saliency.saliency_of``. Without a
+            checkpoint every network is asked for its own.
+        shard: (k, n) does every n-th portion of the images; whoever finishes last writes the results.
+        The rest: see ``occlusion.sweep``.
+
+    Raises:
+        InputError: settings that cannot be, checkpoints or images that do not fit them, parts of other settings.
+    """
+    started = time.perf_counter()
+    shard, device = pipeline.share(shard, device)
+    fills = FILLS if fill == "all" else (fill,)
+    ratios = tuple(sorted(set(ratios)))
+    # settings that cannot be are refused before a network is loaded
+    questions = [
+        Occlusion(grid or (1, 1), ratios, runs, one, patches, nested, batch_shared_mask, seed) for one in fills
+    ]
+    subjects = pipeline.load_classifiers(checkpoints, images, names=names, device=device, echo=echo, **loading)
+    wanted = Salient(saliency, saliency_checkpoint, saliency_head) if patches != "random" else None
+    guide = _guide(wanted, device, loading)
+    cells = grid or _grid(guide or subjects[0], wanted)
+    questions = [Occlusion(**{**asdict(one), "grid": cells}) for one in questions]
+    tuned = {one.name: pipeline.tuned(one, output, "occlusion", batch_size) for one in subjects}
+
+    def measured(subject: Subject, batch: Batch) -> portions.Arrays:
+        rank = _saliency(guide or subject, wanted, cells) if wanted else None
+        place = pipeline.place_of(subject)
+        return {
+            one.fill: occlusion.correct(
+                subject.model,
+                batch.images.to(place, non_blocking=True),
+                batch.labels,
+                batch.indices.tolist(),
+                one,
+                saliency=rank,
+                batch_size=tuned[subject.name].batch_size,
+                mean=subject.report.mean,
+                std=subject.report.std,
+            )
+            for one in questions
+        }
+
+    settings = asdict(questions[0]) | {"fill": list(fills), "saliency": wanted and asdict(wanted)}
+    folders = portions.measure(
+        subjects, images, output, "occlusion", settings, measured, shard=shard, progress=progress
+    )
+    if pipeline.unfinished(sum(len(portions.missing(folder)) for folder in folders), "portions", shard, echo):
+        return {}
+    return write(output, folders, pipeline.about(subjects, device, started))
+
+
+def write(output: str | Path, folders: Sequence[Path], about: Mapping[str, Any]) -> dict[str, Path]:
+    """Tables, settings and picture of whole parts."""
+    gathered = [portions.gather(folder) for folder in folders]
+    settings = gathered[0][0]
+    ratios, seed, shared = settings["ratios"], settings["seed"], settings["batch_shared_mask"]
+    tables, sums = [], []
+    for fill in settings["fill"]:
+        correct = {one["name"]: _joined(found, fill) for one, found in gathered}
+        tables.append(pipeline.stack({name: _curve(one, ratios, seed, shared) for name, one in correct.items()}))
+        if len(ratios) > 1:
+            sums.append(robustness.summary(correct, ratios, seed, shared).assign(fill=fill))
+    table = pd.concat([one.assign(fill=fill) for one, fill in zip(tables, settings["fill"], strict=True)])
+    described = pipeline.described("occlusion", [one for one, _ in gathered], about)
+    figure = occlusion_figure.plot(table)
+    written = outputs.save(Path(output), "occlusion", table, described, figure, duration=about.get("duration"))
+    if sums:
+        written["summary"] = Path(output) / "occlusion_summary.csv"
+        files.write_text(written["summary"], pd.concat(sums).to_csv(index=False))
+    return written
+
+
+def run_shuffle(
+    checkpoints: Sequence[str],
+    output: str | Path,
+    *,
+    images: Images,
+    batch_size: int | None = None,
+    sides: Sequence[int] | None = None,
+    runs: int = 5,
+    seed: int = 0,
+    device: str = "auto",
+    shard: tuple[int, int] | None = None,
+    names: Sequence[str] = (),
+    progress: bool = True,
+    echo: Callable[[str], None] = lambda _: None,
+    **loading: Any,
+) -> dict[str, Path]:
+    """Accuracy when the cells of a grid of k x k are shuffled, for several k; returns the files written.
+
+    Args:
+        sides: k; default: those of 1 (nothing is shuffled), 2, 4, 8, 16 that divide the images.
+        The rest: see ``run_occlusion``.
+    """
+    started = time.perf_counter()
+    shard, device = pipeline.share(shard, device)
+    subjects = pipeline.load_classifiers(checkpoints, images, names=names, device=device, echo=echo, **loading)
+    size = subjects[0].report.input_size[1:]
+    sides = tuple(sides or [k for k in (1, *occlusion.SHUFFLES) if size[0] % k == 0 and size[1] % k == 0])
+    tuned = {one.name: pipeline.tuned(one, output, "shuffle", batch_size) for one in subjects}
+
+    def measured(subject: Subject, batch: Batch) -> portions.Arrays:
+        place = pipeline.place_of(subject)
+        correct = functools.partial(occlusion.shuffled_correct, subject.model, batch.images.to(place), batch.labels)
+        size = tuned[subject.name].batch_size
+        return {"correct": correct(batch.indices.tolist(), sides, runs=runs, seed=seed, batch_size=size)}
+
+    settings = dict(sides=sides, runs=runs, seed=seed)
+    folders = portions.measure(subjects, images, output, "shuffle", settings, measured, shard=shard, progress=progress)
+    if pipeline.unfinished(sum(len(portions.missing(folder)) for folder in folders), "portions", shard, echo):
+        return {}
+    return write_shuffle(output, folders, pipeline.about(subjects, device, started))
+
+
+def write_shuffle(output: str | Path, folders: Sequence[Path], about: Mapping[str, Any]) -> dict[str, Path]:
+    """Table, settings and picture of whole parts."""
+    gathered = [portions.gather(folder) for folder in folders]
+    sides, seed = gathered[0][0]["sides"], gathered[0][0]["seed"]
+    tables = {one["name"]: _curve(_joined(found, "correct"), sides, seed) for one, found in gathered}
+    table = pipeline.stack(tables).rename(columns={"ratio": "side"})
+    described = pipeline.described("shuffle", [one for one, _ in gathered], about)
+    figure = occlusion_figure.plot_shuffle(table)
+    return outputs.save(Path(output), "shuffle", table, described, figure, duration=about.get("duration"))
+
+
+def _joined(found: Sequence[portions.Arrays], key: str) -> np.ndarray:
+    return np.concatenate([arrays[key] for arrays in found])
+
+
+def _curve(correct: np.ndarray, at: Sequence[float], seed: int, runs_too: bool = False) -> pd.DataFrame:
+    """Rows run, ratio, accuracy, n_images, and the interval of the mean over runs, the same in all runs."""
+    low, high = robustness.curve_interval(correct, seed, runs_too)
+    table = occlusion.OcclusionResult(tuple(at), correct).to_frame()
+    place = table["ratio"].map({ratio: column for column, ratio in enumerate(at)})
+    return table.assign(ci_low=low[place], ci_high=high[place])
+
+
+def _guide(wanted: Salient | None, device: str, loading: Mapping[str, Any]) -> Subject | None:
+    """The network that says what is salient, if it is another than the one that is tested."""
+    if wanted is None or wanted.checkpoint is None:
+        return None
+    trust = {"trust": loading["trust"]} if "trust" in loading else {}
+    return pipeline.load_subjects([wanted.checkpoint], load_encoder, device=device, **trust)[0]
+
+
+def _grid(subject: Subject, wanted: Salient | None) -> tuple[int, int]:
+    """The grid of the attention where attention decides; the usual one elsewhere."""
+    cells = pipeline.auto_grid(subject.report.input_size[1:])
+    if wanted is None:
+        return cells
+    look = torch.zeros(1, *subject.report.input_size, device=pipeline.place_of(subject))
+    rows, cols = saliency_of(subject.model, cells, wanted.source, wanted.head)(look).shape[1:]
+    return rows, cols
+
+
+def _saliency(subject: Subject, wanted: Salient, cells: tuple[int, int]) -> occlusion.Saliency:
+    return saliency_of(subject.model, cells, wanted.source, wanted.head)
