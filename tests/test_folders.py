@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from small_data import relative_paths, write_images
 
-from a2mim.data.folders import FolderImages, describe
+from a2mim.data.folders import FileImages, FolderImages, describe
+from a2mim.data.sources import UnreadableError
 from a2mim.errors import InputError
 
 
@@ -117,3 +118,22 @@ def test_a_folder_one_may_not_read(tmp_path):
     with pytest.raises(InputError, match="cannot read the folder"):
         FolderImages(tmp_path)
     (tmp_path / "a").chmod(0o700)
+
+
+def test_given_files_keep_their_order_and_have_no_labels(tmp_path):
+    write_images(tmp_path, "b.png", "inner/a.png")
+    paths = [tmp_path / "inner/a.png", tmp_path / "b.png", tmp_path / "inner/a.png"]
+    source = FileImages(paths)
+    assert (len(source), source.name, source.split, source.classes, source.labels()) == (
+        3, "3 given images", "all", (), None,
+    )  # fmt: skip
+    assert [source[k][0].getpixel((0, 0))[0] for k in range(3)] == [1, 0, 1]
+    assert {source[k][1] for k in range(3)} == {-1}
+    assert source.path(1) == str(tmp_path / "b.png")
+    with pytest.raises(InputError, match="is a folder; give it as --data-dir"):
+        FileImages([tmp_path])
+    with pytest.raises(InputError, match=r"c\.png does not exist"):
+        FileImages([tmp_path / "b.png", tmp_path / "c.png"])
+    (tmp_path / "d.png").write_text("no picture")
+    with pytest.raises(UnreadableError, match="not an image"):
+        FileImages([tmp_path / "d.png"])[0]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from a2mim.data.folders import FolderImages
+from a2mim.data.folders import FileImages, FolderImages
 from a2mim.data.loading import Batch, ImageLoader, balanced_subset
 from a2mim.data.sources import (
     SPLITS,
@@ -30,6 +30,7 @@ from a2mim.errors import InputError
 __all__ = [
     "Batch",
     "FashionImages",
+    "FileImages",
     "FolderImages",
     "ImageLoader",
     "ImageSource",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +71,28 @@ class FolderImages(ImageSource):
 
     def labels(self) -> np.ndarray | None:
         return self._labels if self.classes else None
+
+
+class FileImages(ImageSource):
+    """The given image files, in the order given, without labels and splits."""
+
+    def __init__(self, paths: Sequence[str | os.PathLike[str]]):
+        for path in paths:
+            if not os.path.isfile(path):
+                problem = "is a folder; give it as --data-dir" if os.path.isdir(path) else "does not exist"
+                raise InputError(f"the image {path} {problem}")
+        self.name = f"{len(paths)} given image{'s' if len(paths) > 1 else ''}"
+        self.split = "all"
+        self._paths = [os.fspath(path) for path in paths]
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+        return read_image(self._paths[index], self._paths[index]), -1
+
+    def path(self, index: int) -> str:
+        return self._paths[index]
 
 
 def describe(folder: Path) -> str:
