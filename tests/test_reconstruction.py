@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -85,3 +86,152 @@ def test_a_model_without_a_head_is_refused(model):
     _, images, mask = inputs()
     with pytest.raises(InputError, match="a ResNet has no reconstruction head"):
         reconstruction.panels(model.encoder, images, mask)
+
+
+def test_an_images_mask_depends_on_the_seed_and_its_number_alone():
+    together = reconstruction.masks([3, 7, 8], (4, 4), 0.5, seed=1)
+    assert together.sum((1, 2)).tolist() == [8, 8, 8]
+    assert torch.equal(reconstruction.masks([7], (4, 4), 0.5, seed=1)[0], together[1])
+    assert not torch.equal(reconstruction.masks([7], (4, 4), 0.5, seed=2)[0], together[1])
+    assert not torch.equal(together[0], together[1])
+
+
+@pytest.mark.parametrize("token", ["add", "replace", "none"])
+def test_without_token_the_features_at_the_site_stay(token):
+    torch.manual_seed(0)
+    args = dict(channels=[8, 16, 24, 32], stem_width=4)
+    model = a2mim.create_model("resnet14t", model_args=args, img_size=32, token=token, mean=MEAN, std=STD).eval()
+    with torch.no_grad():
+        model.mask_token.normal_()
+    _, images, mask = inputs()
+    before = model(images, mask)
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+    with reconstruction.without_token(model):
+        without = model(images, mask)
+    with pytest.raises(RuntimeError, match="inside"), reconstruction.without_token(model):
+        raise RuntimeError("inside")
+    filled = a2mim.masking.fill_masked(images, mask, model.fill, mean=MEAN, std=STD)
+    assert torch.equal(without, model.head(model.encoder.forward_features(filled)))
+    assert torch.equal(without, before) == (token == "none")
+    assert model.token == token
+    assert torch.equal(model(images, mask), before)
+    assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
+
+
+def test_a_drawn_fill_is_the_same_in_the_picture_as_in_the_input():
+    class Echo(a2mim.MaskedImageModel):
+        def forward(self, images, mask):
+            return a2mim.masking.fill_masked(images, mask, self.fill, mean=self.mean, std=self.std)
+
+    encoder = a2mim.create_model("resnet14t", model_args=dict(channels=[8, 16, 24, 32], stem_width=4), img_size=32)
+    model = Echo(encoder.encoder, (32, 32), fill="noise", mean=MEAN, std=STD)
+    _, images, mask = inputs()
+    state = torch.random.get_rng_state()
+    shown = reconstruction.panels(model, images, mask)
+    assert torch.equal(shown.masked, shown.prediction)
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_a_perfect_prediction_has_a_finite_psnr(model):
+    _, images, mask = inputs()
+    shown = reconstruction.panels(model, images, mask)
+    perfect = shown._replace(prediction=shown.original, pasted=shown.original)
+    scores = reconstruction.scores(perfect, mask)
+    assert scores.l1.tolist() == [0, 0, 0]
+    assert scores.psnr.tolist() == pytest.approx([20 * math.log10(255) + 10 * math.log10(12)] * 3)
+
+
+def test_energies_are_sums_over_rings_of_the_literal_transform(model):
+    _, images, mask = inputs()
+    mask = mask[:, :2]  # not square: 16 x 32 pixels
+    shown = reconstruction.Panels(*(panel[:, :, :16] for panel in reconstruction.panels(model, images, mask_of(mask))))
+    found = reconstruction.band_energies(shown, mask, bands=4)
+    edges = reconstruction.band_edges(4)
+    assert edges.tolist() == pytest.approx([0, 0.25, 0.5, 0.75, 1, math.sqrt(2)])
+    hidden = mask.repeat_interleave(8, 1).repeat_interleave(8, 2).numpy()
+    for b in range(3):
+        x, p = (panel[b].double().numpy() for panel in (shown.original, shown.prediction))
+        colour = x.mean((1, 2), keepdims=True)
+        for name, signal in {"error": p - x, "target": x - colour, "prediction": p - colour}.items():
+            sums = np.zeros(5)
+            for channel in signal * hidden[b]:
+                for u in range(16):
+                    for v in range(32):
+                        wave = np.exp(-2j * np.pi * (u * np.arange(16)[:, None] / 16 + v * np.arange(32) / 32))
+                        radius = 2 * math.hypot(min(u, 16 - u) / 16, min(v, 32 - v) / 32)
+                        ring = next(k for k in range(5) if radius < edges[k + 1] + 1e-12 or k == 4)
+                        ring += radius == pytest.approx(edges[ring + 1]) and ring < 4  # an edge is the upper band's
+                        sums[ring] += abs((channel * wave).sum()) ** 2 / (16 * 32)
+            wanted = sums / (3 * hidden[b].sum())
+            np.testing.assert_allclose(getattr(found, name)[b], wanted, rtol=1e-4, atol=1e-9, err_msg=name)
+
+
+def mask_of(mask):
+    """A mask for the whole image of which the upper half is this one."""
+    return torch.cat([mask, torch.zeros_like(mask)], dim=1)
+
+
+def test_energies_add_up_to_the_square_error_and_to_the_detail(model):
+    _, images, mask = inputs()
+    shown = reconstruction.panels(model, images, mask)
+    found = reconstruction.band_energies(shown, mask)
+    psnr = reconstruction.scores(shown, mask).psnr  # Parseval
+    assert -10 * np.log10(found.error.sum(axis=1)) == pytest.approx(psnr, rel=1e-6)
+    flat = shown.original.mean((2, 3), keepdim=True).expand_as(shown.original)
+    hidden = mask.repeat_interleave(8, 1).repeat_interleave(8, 2)[:, None]
+    coloured = shown._replace(prediction=flat, pasted=torch.where(hidden, flat, shown.original))
+    of_mean = reconstruction.band_energies(coloured, mask)
+    np.testing.assert_allclose(of_mean.error, of_mean.target, rtol=1e-5)  # the mean colour is an error of 1
+    assert of_mean.prediction.max() < 1e-10
+
+
+def test_a_wave_is_in_the_band_of_its_frequency():
+    wave = torch.cos(torch.pi * 0.6875 * torch.arange(32.0)) / 4  # 11 periods
+    original = (0.5 + wave.expand(1, 3, 32, 32)).contiguous()
+    shown = reconstruction.Panels(*[original] * 2, *[torch.full_like(original, 0.5)] * 2)
+    found = reconstruction.band_energies(shown, torch.ones(1, 4, 4, dtype=torch.bool))
+    energy = np.zeros(9)
+    energy[5] = 1 / 32  # (1/4)² / 2, between 0.625 and 0.75
+    np.testing.assert_allclose(found.error[0], energy, atol=1e-7)
+    np.testing.assert_allclose(found.target[0], energy, atol=1e-7)
+
+
+def test_ssim_is_that_of_its_authors_over_hidden_pixels(model):
+    pytest.importorskip("skimage", reason="SSIM needs scikit-image: pip install 'a2mim[ssim]'")
+    _, images, mask = inputs()
+    shown = reconstruction.panels(model, images, mask)
+    found = reconstruction.ssim(shown, mask)
+    along = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
+    window = np.outer(along, along) / along.sum() ** 2
+    for b in range(3):
+        values = []
+        for channel in range(3):
+            # beyond the border the picture is mirrored
+            x, p = (
+                np.pad(panel[b, channel].double().numpy(), 5, mode="symmetric")
+                for panel in (shown.original, shown.pasted)
+            )
+            for row in range(32):
+                for col in range(32):
+                    if not mask[b, row // 8, col // 8]:
+                        continue
+                    a, c = (picture[row : row + 11, col : col + 11] for picture in (x, p))
+                    mean_a, mean_c = (window * a).sum(), (window * c).sum()
+                    var_a, var_c = (window * a * a).sum() - mean_a**2, (window * c * c).sum() - mean_c**2
+                    cov = (window * a * c).sum() - mean_a * mean_c
+                    values.append(
+                        (2 * mean_a * mean_c + 0.01**2) * (2 * cov + 0.03**2)
+                        / ((mean_a**2 + mean_c**2 + 0.01**2) * (var_a + var_c + 0.03**2))
+                    )  # fmt: skip
+        assert found[b] == pytest.approx(np.mean(values), rel=1e-6)
+    perfect = shown._replace(pasted=shown.original)
+    assert reconstruction.ssim(perfect, mask) == pytest.approx([1, 1, 1])
+    assert np.isnan(reconstruction.ssim(shown, torch.zeros_like(mask))).all()
+
+
+def test_why_there_is_no_ssim_is_said(monkeypatch):
+    monkeypatch.setattr(reconstruction.importlib.util, "find_spec", lambda name: None)
+    assert "a2mim[ssim]" in reconstruction.no_ssim((32, 32))
+    monkeypatch.setattr(reconstruction.importlib.util, "find_spec", lambda name: name)
+    assert reconstruction.no_ssim((32, 32)) == ""
+    assert "8x32 are smaller than its 11 pixels" in reconstruction.no_ssim((8, 32))
