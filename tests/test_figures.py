@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex, to_rgb
 
-from a2mim.figures import occlusion, reconstruction, style, training
+from a2mim.figures import occlusion, style, training
 
 
 def occlusion_table(names=("vit", "resnet")):
@@ -63,34 +63,6 @@ def test_missing_columns_and_empty_tables_are_named():
         occlusion.plot(occlusion_table().drop(columns="accuracy"))
     with pytest.raises(ValueError, match="no rows"):
         occlusion.plot(occlusion_table().iloc[:0])
-    with pytest.raises(ValueError, match="no models"):
-        reconstruction.plot({})
-    with pytest.raises(ValueError, match="lacks pasted"):
-        reconstruction.plot({"a": {name: np.zeros((1, 4, 4, 3)) for name in ("original", "masked", "prediction")}})
-
-
-def test_reconstruction_shows_every_panel_once_and_in_order():
-    generator = np.random.default_rng(0)
-    models = {title: {name: generator.random((2, 8, 8, 3)) for name in reconstruction.COLUMNS} for title in ("a", "b")}
-    axes = reconstruction.plot(models).axes
-    assert len(axes) == 2 * 2 * 4
-    shown = [ax.images[0].get_array() for ax in axes]
-    wanted = [image for panels in models.values() for name in reconstruction.COLUMNS for image in panels[name]]
-    assert all(np.allclose(a, b) for a, b in zip(shown, wanted, strict=True))
-    lefts = [round(ax.get_position().x0, 3) for ax in axes]
-    assert len(set(lefts)) == 8
-
-
-def test_many_models_go_below_each_other_within_a_page():
-    panels = {name: np.zeros((2, 8, 8, 3)) for name in reconstruction.COLUMNS}
-    for count, (across, down) in {1: (1, 1), 3: (3, 1), 4: (2, 2), 7: (3, 3)}.items():
-        figure = reconstruction.plot({str(k): panels for k in range(count)})
-        boxes = [axes.get_position() for axes in figure.axes]
-        assert len(boxes) == 8 * count
-        assert len({round(box.x0, 4) for box in boxes}) == 4 * across
-        assert len({round(box.y0, 4) for box in boxes}) == 2 * down
-        assert figure.get_figwidth() <= style.PAGE_WIDTH + 1e-9
-        assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
 
 
 def test_learning_curve_draws_what_the_run_has():

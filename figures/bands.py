@@ -1,0 +1,74 @@
+"""Error and energy of reconstructions against frequency: what the frequency loss (Eq. 4) is meant to mend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from . import style
+
+NEEDED = (
+    "checkpoint", "token", "low", "high", "error", "ci_low", "ci_high", "energy", "energy_ci_low", "energy_ci_high",
+)  # fmt: skip
+TICKS = {
+    0.0: "0",
+    0.25: r"$\frac{1}{4}π$",
+    0.5: r"$\frac{1}{2}π$",
+    0.75: r"$\frac{3}{4}π$",
+    1.0: "$π$",
+    2**0.5: r"$\sqrt{2}π$",
+}
+
+
+def plot(table: pd.DataFrame) -> Figure:
+    """Two panels, each with one line for each checkpoint and its 95 % interval as a band.
+
+    Left the error's energy, right the prediction's, both relative to the target's, on a logarithmic scale. The dotted
+    line at 1 is an error as large as that of the mean colour, and a prediction with as much detail as the original.
+
+    Args:
+        table: reconstruct_bands.csv.
+
+    Raises:
+        ValueError: an empty table, or columns that are missing.
+    """
+    style.require(table, NEEDED, "bands")
+    names = list(dict.fromkeys(table["checkpoint"]))
+    tokens = list(dict.fromkeys(table["token"]))
+    colours = style.palette(names)
+    height = 0.36 * style.PAGE_WIDTH
+    with style.apply():
+        figure = Figure(figsize=(style.PAGE_WIDTH, height), layout="constrained")
+        error, energy = figure.subplots(1, 2)
+        for number, name in enumerate(names):
+            for token in tokens:
+                rows = table[(table["checkpoint"] == name) & (table["token"] == token)]
+                # without the token: the same colour, an open marker
+                look: dict[str, Any] = dict(color=colours[name], linestyle=style.line_style(number))
+                label = style.short_name(name)
+                if token == "without":
+                    look["markerfacecolor"], label = "white", f"{label}, without token"
+                _curve(error, rows, ("error", "ci_low", "ci_high"), label, look)
+                _curve(energy, rows, ("energy", "energy_ci_low", "energy_ci_high"), label, look)
+        for axes, what in ((error, "error"), (energy, "prediction")):
+            axes.axhline(1, color="0.4", linestyle=":", linewidth=0.9, zorder=1)
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(NullFormatter())
+            axes.set_xticks(list(TICKS), list(TICKS.values()))
+            axes.set_xlabel("Frequency (radians per pixel)")
+            axes.set_ylabel(f"Energy of {what} / of target")
+        style.legend_above(figure, error, height)
+    return figure
+
+
+def _curve(axes: Axes, rows: pd.DataFrame, columns: tuple[str, str, str], label: str, look: dict[str, Any]) -> None:
+    value, low, high = columns
+    middle = (rows["low"] + rows["high"]) / 2
+    axes.fill_between(middle, rows[low], rows[high], color=look["color"], alpha=0.18, linewidth=0)
+    axes.plot(middle, rows[value], label=label, marker="o", markersize=2.5, **look)
