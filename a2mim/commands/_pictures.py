@@ -8,12 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from a2mim import seeds
 from a2mim.analysis import outputs, reconstruction
 from a2mim.data import ImageLoader, eval_transform, open_images
 from a2mim.figures import reconstruction as reconstruction_figure
 from a2mim.figures import training
-from a2mim.masking import mask_grid, random_mask
+from a2mim.masking import mask_grid
 from a2mim.pretrain import auto_cell
 from a2mim.runs import Run
 from a2mim.settings import PretrainSettings
@@ -39,11 +38,13 @@ def reconstructions(settings: PretrainSettings) -> Callable[[int, Any, Run], Non
         transform = eval_transform(model.img_size, model.mean, model.std)
         batch = next(iter(ImageLoader(source, transform, batch_size=IMAGES, limit=IMAGES, seed=settings.seed)))
         grid = mask_grid(model.img_size, settings.mask_patch_size or auto_cell(model.img_size[0]))
-        mask = random_mask(len(batch.images), grid, settings.mask_ratio, seeds.generator(settings.seed, "picture"))
+        mask = reconstruction.masks(batch.indices.tolist(), grid, settings.mask_ratio, settings.seed)
         device = model.mask_token.device
         shown = reconstruction.panels(model, batch.images.to(device), mask.to(device))
         pictures = {name: value.permute(0, 2, 3, 1).numpy() for name, value in shown._asdict().items()}
-        figure = reconstruction_figure.plot({f"{model.arch}, epoch {epoch}": pictures})
+        title = f"{model.arch}, epoch {epoch}"
+        captions = [f"{psnr:.1f} dB" for psnr in reconstruction.scores(shown, mask)["psnr"]]
+        figure = reconstruction_figure.plot({title: pictures}, {title: captions})
         outputs.save_figure(figure, run.path / "reconstructions" / f"epoch-{epoch:04d}.png")
 
     return draw
