@@ -21,14 +21,26 @@ class MappedSource(ImageSource):
     Args:
         source: with labels.
         numbers: class of the classifier for each of the source's classes.
-        classes: names of all classes of the classifier.
+        classes: names of the classifier's classes, as far as the map knows them.
+        whole: whether these are all that the classifier may have.
     """
 
-    def __init__(self, source: ImageSource, numbers: Mapping[str, int], classes: tuple[str, ...]):
-        self.source, self.classes = source, classes
+    def __init__(self, source: ImageSource, numbers: Mapping[str, int], classes: tuple[str, ...], whole: bool):
+        self.source, self.classes, self._whole = source, classes, whole
         self.name, self.mean, self.std = source.name, source.mean, source.std
         self.img_size, self.split = source.img_size, source.split
         self._numbers = np.array([numbers[name] for name in source.classes])
+
+    def check(self, num_classes: int, network: str) -> None:
+        """Raise InputError, with the class that does not fit, unless the map is one to so many classes."""
+        if self._whole and len(self.classes) != num_classes:
+            raise InputError(f"the class map has {len(self.classes)} classes, {network} tells {num_classes} apart")
+        for name, number in zip(self.source.classes, self._numbers.tolist(), strict=True):
+            if number >= num_classes:
+                raise InputError(
+                    f"the class map makes {name} class {number}, and {network} has {num_classes} "
+                    f"(0 to {num_classes - 1})"
+                )
 
     def __len__(self) -> int:
         return len(self.source)
@@ -60,13 +72,14 @@ def mapped(source: ImageSource, class_map: str | None) -> ImageSource:
         return source
     if not source.classes:
         raise InputError(f"{source.name} has no labels, so that there is nothing to map")
-    numbers, classes = _from_file(Path(class_map)) if class_map.endswith(".json") else _from_timm(class_map)
+    of_file = class_map.endswith(".json")
+    numbers, classes = _from_file(Path(class_map)) if of_file else _from_timm(class_map)
     if lacking := [name for name in source.classes if name not in numbers]:
         raise InputError(
             f"class map {class_map} lacks {len(lacking)} of the {len(source.classes)} classes of {source.name}: "
             f"{', '.join(lacking[:5])}{', ...' if len(lacking) > 5 else ''}"
         )
-    return MappedSource(source, numbers, classes)
+    return MappedSource(source, numbers, classes, whole=not of_file)
 
 
 def _from_file(path: Path) -> tuple[dict[str, int], tuple[str, ...]]:

@@ -16,6 +16,7 @@ import torch
 from a2mim import files
 from a2mim.checkpoint import load_encoder
 from a2mim.data import Batch
+from a2mim.errors import InputError
 from a2mim.figures import occlusion as occlusion_figure
 
 from . import occlusion, outputs, pipeline, portions, robustness
@@ -33,6 +34,14 @@ class Salient:
     source: str | None = None
     checkpoint: str | None = None
     head: int | None = None
+
+
+def _salient(patches: str, source: str | None, checkpoint: str | None, head: int | None) -> Salient | None:
+    if patches != "random":
+        return Salient(source, checkpoint, head)
+    if (source, checkpoint, head) != (None, None, None):
+        raise InputError("a saliency is of no use with random patches; take patches 'salient' or 'non-salient'")
+    return None
 
 
 def run_occlusion(
@@ -83,14 +92,14 @@ def run_occlusion(
         Occlusion(grid or (1, 1), ratios, runs, one, patches, nested, batch_shared_mask, seed) for one in fills
     ]
     subjects = pipeline.load_classifiers(checkpoints, images, names=names, device=device, echo=echo, **loading)
-    wanted = Salient(saliency, saliency_checkpoint, saliency_head) if patches != "random" else None
-    guide = _guide(wanted, device, loading)
+    wanted = _salient(patches, saliency, saliency_checkpoint, saliency_head)
+    guide = _guide(wanted, subjects, device, loading)
     cells = grid or _grid(guide or subjects[0], wanted)
     questions = [Occlusion(**{**asdict(one), "grid": cells}) for one in questions]
     tuned = {one.name: pipeline.tuned(one, output, "occlusion", batch_size) for one in subjects}
 
     def measured(subject: Subject, batch: Batch) -> portions.Arrays:
-        rank = _saliency(guide or subject, wanted, cells) if wanted else None
+        rank = _saliency(guide or subject, subject, wanted, cells) if wanted else None
         place = pipeline.place_of(subject)
         return {
             one.fill: occlusion.correct(
@@ -113,11 +122,16 @@ def run_occlusion(
     )
     if pipeline.unfinished(sum(len(portions.missing(folder)) for folder in folders), "portions", shard, echo):
         return {}
-    return write(output, folders, pipeline.about(subjects, device, started))
+    return write(output, folders, pipeline.about(subjects, device, started), echo)
 
 
-def write(output: str | Path, folders: Sequence[Path], about: Mapping[str, Any]) -> dict[str, Path]:
-    """Tables, settings and picture of whole parts."""
+def write(
+    output: str | Path,
+    folders: Sequence[Path],
+    about: Mapping[str, Any],
+    echo: Callable[[str], None] = lambda _: None,
+) -> dict[str, Path]:
+    """Tables, settings and picture of whole parts; ``echo`` gets the summary in words."""
     gathered = [portions.gather(folder) for folder in folders]
     settings = gathered[0][0]
     ratios, seed, shared = settings["ratios"], settings["seed"], settings["batch_shared_mask"]
@@ -127,6 +141,8 @@ def write(output: str | Path, folders: Sequence[Path], about: Mapping[str, Any])
         tables.append(pipeline.stack({name: _curve(one, ratios, seed, shared) for name, one in correct.items()}))
         if len(ratios) > 1:
             sums.append(robustness.summary(correct, ratios, seed, shared).assign(fill=fill))
+            for line in robustness.sentences(sums[-1]):
+                echo(f"{fill}: {line}" if len(settings["fill"]) > 1 else line)
     table = pd.concat([one.assign(fill=fill) for one, fill in zip(tables, settings["fill"], strict=True)])
     described = pipeline.described("occlusion", [one for one, _ in gathered], about)
     figure = occlusion_figure.plot(table)
@@ -202,12 +218,22 @@ def _curve(correct: np.ndarray, at: Sequence[float], seed: int, runs_too: bool =
     return table.assign(ci_low=low[place], ci_high=high[place])
 
 
-def _guide(wanted: Salient | None, device: str, loading: Mapping[str, Any]) -> Subject | None:
+def _guide(
+    wanted: Salient | None, subjects: Sequence[Subject], device: str, loading: Mapping[str, Any]
+) -> Subject | None:
     """The network that says what is salient, if it is another than the one that is tested."""
     if wanted is None or wanted.checkpoint is None:
         return None
     trust = {"trust": loading["trust"]} if "trust" in loading else {}
-    return pipeline.load_subjects([wanted.checkpoint], load_encoder, device=device, **trust)[0]
+    guide = pipeline.load_subjects([wanted.checkpoint], load_encoder, device=device, **trust)[0]
+    for subject in subjects:
+        sizes = [f"{one.report.input_size[1]}x{one.report.input_size[2]}" for one in (guide, subject)]
+        if sizes[0] != sizes[1]:
+            raise InputError(
+                f"{guide.name}, which is to say what is salient, takes images of {sizes[0]} pixels, {subject.name} of "
+                f"{sizes[1]}; give one of the same size"
+            )
+    return guide
 
 
 def _grid(subject: Subject, wanted: Salient | None) -> tuple[int, int]:
@@ -220,5 +246,15 @@ def _grid(subject: Subject, wanted: Salient | None) -> tuple[int, int]:
     return rows, cols
 
 
-def _saliency(subject: Subject, wanted: Salient, cells: tuple[int, int]) -> occlusion.Saliency:
-    return saliency_of(subject.model, cells, wanted.source, wanted.head)
+def _saliency(guide: Subject, subject: Subject, wanted: Salient, cells: tuple[int, int]) -> occlusion.Saliency:
+    """What ``guide`` says of images that are normalised as ``subject`` takes them."""
+    salient = saliency_of(guide.model, cells, wanted.source, wanted.head)
+    (mean, std), (other_mean, other_std) = ((one.report.mean, one.report.std) for one in (subject, guide))
+    if (tuple(mean), tuple(std)) == (tuple(other_mean), tuple(other_std)):
+        return salient
+
+    def renormalised(images: torch.Tensor) -> torch.Tensor:
+        a, b, c, d = (images.new_tensor(values).view(3, 1, 1) for values in (mean, std, other_mean, other_std))
+        return salient((images * b + a - c) / d)
+
+    return renormalised

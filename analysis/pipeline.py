@@ -26,7 +26,7 @@ from a2mim.devices import pick_device
 from a2mim.errors import InputError
 
 from . import speed
-from .class_map import mapped
+from .class_map import MappedSource, mapped
 
 CLASSIFIERS = ("fashion-vit-a2mim", "fashion-resnet-a2mim")
 PRETRAINED = ("fashion-vit-pretrained", "fashion-resnet-pretrained")
@@ -150,7 +150,9 @@ def check_classifier(subject: Subject, source: ImageSource) -> None:
         )
     if not source.classes:
         raise InputError(f"{source.name} has no labels, and this analysis needs them: one sub-folder for each class")
-    if len(source.classes) != subject.report.num_classes:
+    if isinstance(source, MappedSource):
+        source.check(subject.report.num_classes, subject.name)
+    elif len(source.classes) != subject.report.num_classes:
         raise InputError(
             f"{source.name} has {len(source.classes)} classes, {subject.name} tells {subject.report.num_classes} apart"
             "; where the images are of some of its classes, say which: --class-map FILE (JSON, folder name -> number "

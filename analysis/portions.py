@@ -92,8 +92,7 @@ def missing(folder: Path) -> list[int]:
     """Portions that no part holds."""
     settings = parts.read_settings(folder)
     kept = Parts(folder, settings)
-    there = set(kept.names())
-    return [number for number in range(settings["portions"]) if _part(number) not in there]
+    return [number for number in range(settings["portions"]) if kept.load(_part(number)) is None]
 
 
 def _part(number: int) -> str:

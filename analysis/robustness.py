@@ -113,3 +113,20 @@ def summary(
             first = {measure: (values[measure], resampled[measure]) for measure in values}
     columns = ["checkpoint", "measure", "value", "ci_low", "ci_high"]
     return pd.DataFrame(rows, columns=[*columns, "difference", "difference_ci_low", "difference_ci_high"])
+
+
+def sentences(table: pd.DataFrame) -> list[str]:
+    """``summary`` in words: a line for each model, and one for its difference to the first."""
+    lines = []
+    for name, rows in table.groupby("checkpoint", sort=False):
+        measured = [
+            f"{row.measure} {row.value:.3f} ({row.ci_low:.3f} to {row.ci_high:.3f})" for row in rows.itertuples()
+        ]
+        lines.append(f"{name}: {', '.join(measured)}")
+        area = rows[rows.measure == "area"].iloc[0]
+        if np.isfinite(area.difference):
+            low, high = area.difference_ci_low, area.difference_ci_high
+            verdict = "no difference beyond chance" if low <= 0 <= high else "they differ"
+            first = table["checkpoint"].iloc[0]
+            lines.append(f"{name} against {first}: area {area.difference:+.3f} ({low:+.3f} to {high:+.3f}), {verdict}")
+    return lines

@@ -98,6 +98,89 @@ def test_a_classifier_that_counts_patches_falls_at_its_threshold():
     assert result.accuracy.tolist() == [[1, 1, 1, 0, 0, 0]] * 2
 
 
+def test_nested_masks_keep_what_smaller_ratios_hide():
+    draw = lambda ratio: occlusion.occlusion_masks(range(30), GRID, ratio, run=1, nested=True)  # noqa: E731
+    few, some, many = draw(0.25), draw(0.5), draw(0.875)
+    assert [mask.sum((1, 2)).unique().tolist() for mask in (few, some, many)] == [[4], [8], [14]]
+    assert not (few & ~some).any()
+    assert not (some & ~many).any()
+    curve = occlusion.sweep(ReadsOnePatch(1, 2), batches(), grid=GRID, nested=True, runs=3).accuracy
+    assert (np.diff(curve, axis=1) <= 0).all()  # a patch once hidden never comes back
+
+
+def test_a_mask_shared_by_the_batch_hides_the_same_everywhere():
+    result = occlusion.sweep(ReadsOnePatch(1, 2), batches(), grid=GRID, ratios=(0.5,), runs=6, batch_shared_mask=True)
+    assert set(result.accuracy.flatten().tolist()) == {0.0, 1.0}  # all images together, in both batches
+
+
+@pytest.mark.parametrize("patches", ["salient", "non-salient"])
+def test_salient_patches_are_hidden_in_their_order(patches):
+    order = torch.randperm(16, generator=torch.Generator().manual_seed(0))
+    saliency = lambda images: order.float().view(1, 4, 4).expand(len(images), -1, -1)  # noqa: E731
+    place = (15 - order if patches == "salient" else order).view(4, 4)[1, 2].item()  # of the patch that is read
+    result = occlusion.sweep(
+        ReadsOnePatch(1, 2),
+        batches(),
+        grid=GRID,
+        patches=patches,
+        saliency=saliency,
+        ratios=[k / 16 for k in range(17)],
+    )
+    wanted = [float(hidden <= place) for hidden in range(17)]
+    assert result.accuracy.tolist() == [wanted] * 5
+
+
+def test_a_saliency_is_needed_and_has_the_grid_of_the_occlusion():
+    with pytest.raises(InputError, match="give a saliency"):
+        occlusion.sweep(ReadsOnePatch(0, 0), batches(), grid=GRID, patches="salient")
+    with pytest.raises(InputError, match="a grid of 2x2, the occlusion one of 4x4"):
+        occlusion.sweep(
+            ReadsOnePatch(0, 0), batches(), grid=GRID, patches="salient", saliency=lambda x: torch.rand(len(x), 2, 2)
+        )
+
+
+def test_a_shuffle_moves_whole_cells_and_loses_none():
+    images = torch.arange(2 * 3 * 8 * 8).float().view(2, 3, 8, 8)
+    moved = occlusion.shuffle(images, [5, 9], 4, run=0)
+
+    def cells(image):
+        return {tuple(cell.flatten().tolist()) for row in image.split(2, 1) for cell in row.split(2, 2)}
+
+    for before, after in zip(images, moved, strict=True):
+        assert cells(before) == cells(after)
+        assert not torch.equal(before, after)
+    assert torch.equal(occlusion.shuffle(images, [5, 9], 1, run=0), images)
+    assert torch.equal(occlusion.shuffle(images[1:], [9], 4, run=0)[0], moved[1])  # its order is the image's own
+    assert not torch.equal(occlusion.shuffle(images, [5, 9], 4, run=1), moved)
+    with pytest.raises(InputError, match="3x3 cells does not divide"):
+        occlusion.shuffle(images, [5, 9], 3, run=0)
+
+
+def test_every_place_is_equally_likely_in_a_shuffle():
+    images = torch.arange(4.0).view(1, 1, 2, 2).expand(4000, 1, 2, 2)
+    moved = occlusion.shuffle(images, range(4000), 2, run=0).flatten(1)
+    for place in range(4):
+        assert np.allclose(np.bincount(moved[:, place].long()) / 4000, 0.25, atol=0.03)
+
+
+def test_a_classifier_that_counts_patches_does_not_mind_a_shuffle():
+    images, labels = torch.ones(6, 3, 8, 8), torch.ones(6, dtype=torch.int64)
+    images[:, :, :2, :2] = 0
+    ask = lambda model: occlusion.shuffled_correct(model, images, labels, range(6), (1, 2, 4), runs=3)  # noqa: E731
+    assert ask(CountsPatches(15)).all()
+    one_patch = ask(ReadsOnePatch(0, 0))
+    assert not one_patch[:, :, 0].any()
+    assert one_patch[:, :, 2].mean() > 0.7  # 15 of 16 patches would do
+
+
+def test_equal_runs_are_only_those_that_draw_nothing():
+    same = lambda **changes: [occlusion.Occlusion(GRID, **changes).same(ratio) for ratio in (0, 0.5, 1)]  # noqa: E731
+    assert same() == [True, False, True]
+    assert same(fill="noise") == [True, False, False]
+    assert same(patches="salient") == [True, True, True]
+    assert same(patches="salient", fill="noise") == [True, False, False]
+
+
 @pytest.mark.parametrize("fill", ["dataset-mean", "noise", "blur"])
 def test_batches_of_1_7_and_all_give_equal_results(fill):
     model = nn.Sequential(nn.Flatten(), nn.Linear(192, 3))
@@ -194,6 +277,7 @@ def test_features_of_a_model_without_a_classifier_are_no_logits():
         (dict(ratios=(0.5, 1.2)), InputError, "must be one or more numbers from 0 to 1"),
         (dict(ratios=()), InputError, "must be one or more numbers"),
         (dict(runs=0), InputError, "at least one is needed"),
+        (dict(patches="all"), InputError, "unknown choice of patches 'all'; known: random, salient, non-salient"),
         (dict(fill="grey"), InputError, "unknown fill 'grey'"),
         (dict(fill="black"), InputError, "needs the mean and std"),
         (dict(grid=(3, 3)), InputError, "3x3 cells does not divide images of 8x8"),
