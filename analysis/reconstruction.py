@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import math
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -122,13 +123,14 @@ def ssim(shown: Panels, mask: torch.Tensor) -> Floats:
     from skimage.metrics import structural_similarity
 
     settings = dict(data_range=1.0, channel_axis=0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
-    found = []
-    for original, pasted, hidden in zip(shown.original, shown.pasted, _hidden(shown, mask)[:, 0].numpy(), strict=True):
+
+    def one(original: torch.Tensor, pasted: torch.Tensor, hidden: torch.Tensor) -> float:
         pair = original.double().numpy(), pasted.double().numpy()
-        found.append(
-            structural_similarity(*pair, full=True, **settings)[1][:, hidden].mean() if hidden.any() else np.nan
-        )
-    return np.array(found)
+        similar = structural_similarity(*pair, full=True, **settings)[1]
+        return similar[:, hidden.numpy()].mean() if hidden.any() else np.nan
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # its filters run without the interpreter's lock
+        return np.array(list(pool.map(one, shown.original, shown.pasted, _hidden(shown, mask)[:, 0])))
 
 
 def band_edges(bands: int = BANDS) -> Floats:
@@ -156,17 +158,28 @@ def band_energies(shown: Panels, mask: torch.Tensor, bands: int = BANDS) -> Ener
     colour = shown.original.mean((2, 3), keepdim=True)
     error = (shown.pasted - shown.original) * hidden
     target = (shown.original - colour) * hidden
-    size = shown.original.shape[-2:]
-    rows, cols = (2 * torch.fft.fftfreq(side, dtype=torch.float64) for side in size)
-    radius = (rows[:, None] ** 2 + cols**2).sqrt()
-    band = (radius * bands + 1e-9).floor().long().clamp(max=bands).flatten()
-    error_transform, target_transform = torch.fft.fft2(error), torch.fft.fft2(target)
+    times = _in_bands(shown.original.shape[-2:], bands)
+    error_transform, target_transform = torch.fft.rfft2(error), torch.fft.rfft2(target)
 
     def energy(one: torch.Tensor) -> Floats:
-        power = (one.real.double().square() + one.imag.double().square()).sum(1).flatten(1) / math.prod(size)
-        return (power.new_zeros(len(power), bands + 1).index_add_(1, band, power) / count).numpy()
+        power = torch.view_as_real(one).square().sum((1, -1)).flatten(1).double()  # (B, frequencies)
+        return (power @ times / count).numpy()
 
     return Energies(energy(error_transform), energy(target_transform), energy(error_transform + target_transform))
+
+
+def _in_bands(size: Sequence[int], bands: int) -> torch.Tensor:
+    """For ``rfft2``'s frequencies: how often each is in each band, over H·W; (frequencies, bands + 1)."""
+    height, width = size
+    rows = 2 * torch.fft.fftfreq(height, dtype=torch.float64)
+    cols = 2 * torch.fft.rfftfreq(width, dtype=torch.float64)
+    radius = (rows[:, None] ** 2 + cols**2).sqrt().flatten()
+    band = (radius * bands + 1e-9).floor().long().clamp(max=bands)
+    twice = torch.full((height, len(cols)), 2.0, dtype=torch.float64)  # rfft2 leaves out -u, -v
+    twice[:, 0] = 1
+    if width % 2 == 0:
+        twice[:, -1] = 1
+    return torch.nn.functional.one_hot(band, bands + 1) * twice.flatten()[:, None] / (height * width)
 
 
 def _hidden(shown: Panels, mask: torch.Tensor) -> torch.Tensor:

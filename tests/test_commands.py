@@ -155,7 +155,7 @@ def test_reconstruct_takes_the_cell_of_the_training_and_a_flat_folder(runs, tmp_
         Image.effect_noise((40, 48), 60).save(folder / f"{k}.png")
     call("analyze", "reconstruct", runs / "p", "--data-dir", folder, "--images", 3, "--output", tmp_path / "out")
     table = pd.read_csv(tmp_path / "out" / "reconstruct.csv")
-    assert list(table.columns) == ["checkpoint", "image", "l1", "psnr"]
+    assert list(table.columns)[:5] == ["checkpoint", "token", "image", "l1", "psnr"]
     assert len(table) == 3
     assert (tmp_path / "out" / "reconstruct.png").is_file()
 

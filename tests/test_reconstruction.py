@@ -185,6 +185,16 @@ def test_energies_add_up_to_the_square_error_and_to_the_detail(model):
     assert of_mean.prediction.max() < 1e-10
 
 
+@pytest.mark.parametrize("size", [(9, 15), (12, 7), (8, 10), (1, 3)])
+def test_energies_of_odd_sizes_add_up_too(size):
+    generator = torch.Generator().manual_seed(0)
+    original, prediction = torch.rand(2, 2, 3, *size, generator=generator)
+    shown = reconstruction.Panels(original, original, prediction, prediction)
+    found = reconstruction.band_energies(shown, torch.ones(2, 1, 1, dtype=torch.bool))
+    wanted = (prediction - original).double().square().mean((1, 2, 3)).tolist()
+    assert found.error.sum(axis=1).tolist() == pytest.approx(wanted, rel=1e-5)
+
+
 def test_a_wave_is_in_the_band_of_its_frequency():
     wave = torch.cos(torch.pi * 0.6875 * torch.arange(32.0)) / 4  # 11 periods
     original = (0.5 + wave.expand(1, 3, 32, 32)).contiguous()
