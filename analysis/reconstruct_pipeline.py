@@ -101,18 +101,17 @@ def run_reconstruct(
         raise InputError(f"unknown choice of token '{token}'; known: {', '.join(TOKENS)}")
     if given:
         images = GivenImages("files", seed=images.seed, workers=images.workers or 0, given=tuple(map(str, given)))
-    images = images.or_limit(min(MEASURED, len(images.source()))) if not given else images
+    else:
+        images = images.or_limit(min(MEASURED, len(images.source())))
     subjects = pipeline.load_subjects(
         checkpoints or pipeline.PRETRAINED, load_masked_model, names=names, device=device, echo=echo, **loading
     )
     grid, ratio = _masks(subjects, mask_ratio, mask_patch_size, echo)
-    question = Question(
-        grid, ratio, token, seed, _drawn(images, subjects[0], shown or len(given) or SHOWN), _ssim(subjects, echo)
-    )
-    if token != "with":
-        for subject in subjects:
-            if cast(MaskedImageModel, subject.model).token == "none":
-                echo(f"{subject.name} has no mask token: with and without are the same")
+    drawn = _drawn(images, subjects[0], shown or len(given) or SHOWN)
+    question = Question(grid, ratio, token, seed, drawn, _ssim(subjects, echo))
+    for subject in subjects:
+        if token != "with" and cast(MaskedImageModel, subject.model).token == "none":
+            echo(f"{subject.name} has no mask token: with and without are the same")
 
     def measured(subject: Subject, batch: Batch) -> portions.Arrays:
         pieces = zip(*(field.split(batch_size) for field in batch), strict=True)

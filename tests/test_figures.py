@@ -119,7 +119,8 @@ def test_short_names_keep_both_ends():
 
 def test_figures_need_no_torch():
     code = (
-        "import sys, a2mim.figures.interactions, a2mim.figures.occlusion, a2mim.figures.reconstruction, "
-        "a2mim.figures.training; assert 'torch' not in sys.modules and 'matplotlib.pyplot' not in sys.modules"
+        "import sys, a2mim.figures.bands, a2mim.figures.interactions, a2mim.figures.occlusion, "
+        "a2mim.figures.reconstruction, a2mim.figures.training; "
+        "assert 'torch' not in sys.modules and 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
