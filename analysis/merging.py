@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from a2mim.errors import InputError
 
-from . import interactions_pipeline, occlusion_pipeline, parts, portions, probes_pipeline
+from . import interactions_pipeline, occlusion_pipeline, parts, portions, probes_pipeline, reconstruct_pipeline
 
 
 class Kind(NamedTuple):
@@ -24,6 +24,7 @@ KINDS = {
     "shuffle": Kind(portions.missing, occlusion_pipeline.write_shuffle),
     "spectrum": Kind(portions.missing, probes_pipeline.write_spectrum),
     "variance": Kind(portions.missing, probes_pipeline.write_variance),
+    "reconstruct": Kind(portions.missing, reconstruct_pipeline.write),
 }
 
 

@@ -1,9 +1,9 @@
 """The whole path in minutes: ``python -m a2mim.experiments.demo`` (what ``make demo`` runs).
 
 Pre-trains a small ViT and a small ResNet with A2MIM on the embedded images, fine-tunes each from that start and from
-scratch, and looks at the results: occlusion, interactions, reconstructions. Each line is a public command, shown before
-it runs; a stage whose run is already complete is not run again. At this size the numbers show that the path works, not
-which method is better.
+scratch, and looks at the results: occlusion, interactions, spectra, variances, reconstructions. Each line is a public
+command, shown before it runs; a stage whose run is already complete is not run again. At this size the numbers show
+that the path works, not which method is better.
 """
 
 from __future__ import annotations
@@ -38,8 +38,10 @@ def commands(output: str, epochs: int, finetune_epochs: int) -> list[list[str]]:
     steps.append(
         f"a2mim-analyze interactions {' '.join(finished)} --images 4 --pairs 12 --contexts 8 --output {results}".split()
     )
+    for probe in ("spectrum", "variance"):
+        steps.append(f"a2mim-analyze {probe} {' '.join(finished)} --images 300 --output {results}".split())
     pretrained = " ".join(f"{output}/{net}-pretrain" for net in NETWORKS)
-    steps.append(f"a2mim-analyze reconstruct {pretrained} --images 6 --output {results}".split())
+    steps.append(f"a2mim-analyze reconstruct {pretrained} --images 300 --output {results}".split())
     return steps
 
 

@@ -137,7 +137,7 @@ class BatchSize(click.ParamType):
         self.fail(f"'{value}' is neither a number of images nor auto", param, ctx)
 
 
-def _options(images: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def _options(images: str, batch_size: int | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """What every analysis takes: checkpoints, which images, where to."""
     return _several(
         click.argument("checkpoints", nargs=-1),
@@ -149,7 +149,9 @@ def _options(images: str) -> Callable[[Callable[..., None]], Callable[..., None]
         click.option("--data-dir", help="Folder of images."),
         click.option("--split", default="val", show_default=True),
         click.option("--images", "limit", type=click.IntRange(1), help=f"Number of images.  [default: {images}]"),
-        click.option("--batch-size", "-b", type=BatchSize(), help="[default: auto, the fastest by a short trial]"),
+        click.option("--batch-size", "-b", type=click.IntRange(1), default=batch_size, show_default=True)
+        if batch_size
+        else click.option("--batch-size", "-b", type=BatchSize(), help="[default: auto, the fastest by a short trial]"),
         click.option(
             "--workers", "-j", type=click.IntRange(0), help="Processes that read.  [default: 4; 0 for embedded images]"
         ),
@@ -343,13 +345,24 @@ def merge(outputs: tuple[str, ...], output: str) -> None:
 
 
 @main.command(name="reconstruct")
-@_options(images="6")
+@_options(images="100", batch_size=64)
 @_common.TRUST
+@click.option(
+    "--image", "given", multiple=True, metavar="FILE", help="Image in the place of a data set; once for each."
+)
+@click.option("--shown", type=click.IntRange(1), help="Images that are drawn.  [default: 6, or all that are given]")
 @click.option("--mask-ratio", type=click.FloatRange(0, 1), help="Share of hidden cells.  [default: as in training]")
 @click.option("--mask-patch-size", type=click.IntRange(1), help="Pixels of a mask cell.  [default: as in training]")
+@click.option(
+    "--token",
+    type=click.Choice(["with", "without", "both"]),
+    default="with",
+    show_default=True,
+    help="With the mask token, as trained, or with its addition switched off (Figure A3).",
+)
 @_common.clear_errors
 def reconstruct(**options: Any) -> None:
-    """Original, masked input, prediction, and prediction in its place (Figures 5 and A2)."""
+    """Original, masked input, prediction, and prediction in its place (Figures 5, A2 and A3), with their errors."""
     _analyse("reconstruct_pipeline", "run_reconstruct", options)
 
 
