@@ -59,7 +59,7 @@ IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
 
 def close(ours, theirs):
-    """Equal but for rounding: weights mapped to a file lie at other addresses, where kernels may add in another order."""
+    """Equal but for rounding: weights mapped to a file lie elsewhere, where kernels may add in another order."""
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
@@ -201,6 +201,20 @@ def test_a_checkpoint_without_a_head_is_refused_with_the_reason(tmp_path, classi
     checkpoint.save_checkpoint(tmp_path / "f.pth.tar", finetuned(classifier))
     with pytest.raises(InputError, match=r"has no reconstruction head of a2mim \(it holds: finetune\)"):
         a2mim.load_masked_model(tmp_path / "f.pth.tar")
+
+
+ODD = dict(
+    mean=0.5, std=[None, 1], classes=10, input_size=32, epoch="last", args=[1], model_args={"depth": 3}, arch="mine"
+)
+
+
+@pytest.mark.parametrize("key", ODD)
+def test_what_others_keep_under_our_names_is_left_alone(tmp_path, classifier, key):
+    torch.save({"state_dict": classifier.state_dict(), key: ODD[key]}, tmp_path / "x.pth")
+    _, report = a2mim.load_encoder(tmp_path / "x.pth")
+    assert (report.coverage, report.mean, report.classes) == (1.0, (0.485, 0.456, 0.406), ())
+    assert report.input_size == (3, 224, 224)
+    assert report.epoch is None
 
 
 class _Bomb:
