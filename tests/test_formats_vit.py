@@ -1,0 +1,28 @@
+"""What the rows for vision transformers assume where a file does not tell; their files are in test_names_vit."""
+
+import pytest
+import torch
+from test_names_vit import beit_finetuned, cae_pretraining
+
+import a2mim
+from a2mim.errors import InputError
+
+
+def test_a_normalisation_that_the_file_does_not_tell_is_no_silent_guess(tmp_path):
+    torch.save(beit_finetuned().checkpoint, tmp_path / "beit.pth")
+    _, report = a2mim.load_encoder(tmp_path / "beit.pth")
+    assert "the file does not say whether its run had ImageNet's" in "\n".join(report.remarks())
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_heads_of_cae_are_guessed_only_where_the_file_names_it(tmp_path, named):
+    saved = cae_pretraining().checkpoint
+    if not named:
+        del saved["args"]
+    torch.save(saved, tmp_path / "cae.pth")
+    if named:
+        model, _ = a2mim.load_encoder(tmp_path / "cae.pth")
+        assert model.blocks[0].attn.num_heads == 12
+    else:
+        with pytest.raises(InputError, match="the number of heads is not in the file"):
+            a2mim.load_encoder(tmp_path / "cae.pth")
