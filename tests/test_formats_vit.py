@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_names_vit import beit_finetuned, cae_pretraining
+from test_names_vit import beit_finetuned, cae_pretraining, moco_v3_pretraining
 
 import a2mim
 from a2mim.errors import InputError
@@ -26,3 +26,13 @@ def test_the_heads_of_cae_are_guessed_only_where_the_file_names_it(tmp_path, nam
     else:
         with pytest.raises(InputError, match="the number of heads is not in the file"):
             a2mim.load_encoder(tmp_path / "cae.pth")
+
+
+def test_the_heads_of_a_vit_that_moco_v3_has_not_are_not_taken_for_its(tmp_path):
+    saved = moco_v3_pretraining().checkpoint
+    torch.save(saved, tmp_path / "moco.pth")
+    model, _ = a2mim.load_encoder(tmp_path / "moco.pth")
+    assert model.blocks[0].attn.num_heads == 12
+    torch.save(saved | {"arch": "vit_large"}, tmp_path / "moco.pth")
+    model, _ = a2mim.load_encoder(tmp_path / "moco.pth", model_args={"num_heads": 3})
+    assert model.blocks[0].attn.num_heads == 3

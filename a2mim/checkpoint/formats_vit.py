@@ -27,6 +27,11 @@ def heads_of_cae(meta: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"num_heads": 16 if "large" in name else 12} if name.startswith("cae_") else {}
 
 
+def heads_of_moco_v3(meta: Mapping[str, Any]) -> Mapping[str, Any]:
+    """MoCo v3's ViT-S has 12 heads of 32, as its ViT-B has 12 of 64; it has no larger one, but others made some."""
+    return {"num_heads": 12} if meta.get("arch", "vit_small") in ("vit_small", "vit_base") else {}
+
+
 FORMATS: tuple[Format, ...] = (
     Format(
         "MAE",
@@ -162,7 +167,7 @@ FORMATS: tuple[Format, ...] = (
                 "momentum_encoder.fc.*",
             )
         },
-        hints=always(num_heads=12),  # its ViT-S has 12 heads of 32, as its ViT-B has 12 of 64
+        hints=heads_of_moco_v3,
     ),
     Format(
         "MoCo v3",
