@@ -22,9 +22,9 @@ _NETWORKS = {
 }
 
 
-def rows() -> list[tuple[str, str]]:
+def rows() -> list[tuple[str, ...]]:
     """The dialects of each family in words: for the README and ``a2mim-checkpoint formats``."""
-    found = [("network", "its layers may be named as in")]
+    found: list[tuple[str, ...]] = [("network", "its layers may be named as in")]
     for family, network in _NETWORKS.items():
         names = (dialect.name.removesuffix(", in memory") for dialect in DIALECTS if dialect.family == family)
         found.append((network, "; ".join(dict.fromkeys(names))))
