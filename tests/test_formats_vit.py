@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_names_vit import beit_finetuned, cae_pretraining, moco_v3_pretraining
+from test_names_vit import beit_finetuned, beit_pretraining, cae_pretraining, moco_v3_pretraining
 
 import a2mim
 from a2mim.errors import InputError
@@ -11,7 +11,16 @@ from a2mim.errors import InputError
 def test_a_normalisation_that_the_file_does_not_tell_is_no_silent_guess(tmp_path):
     torch.save(beit_finetuned().checkpoint, tmp_path / "beit.pth")
     _, report = a2mim.load_encoder(tmp_path / "beit.pth")
-    assert "the file does not say whether its run had ImageNet's" in "\n".join(report.remarks())
+    assert "the file does not say whether its run was given ImageNet's" in "\n".join(report.remarks())
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_the_flag_in_the_file_decides_for_both_versions_of_beit(tmp_path, flag):
+    saved = beit_pretraining(True).checkpoint
+    saved["args"].imagenet_default_mean_and_std = flag
+    torch.save(saved, tmp_path / "beit.pth")
+    _, report = a2mim.load_encoder(tmp_path / "beit.pth")
+    assert report.mean == ((0.485, 0.456, 0.406) if flag else (0.5, 0.5, 0.5))
 
 
 @pytest.mark.parametrize("named", [True, False])

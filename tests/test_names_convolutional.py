@@ -59,7 +59,7 @@ def moco(mlp):
 
 
 def moco_query_alone(mlp):
-    """Released without the key encoder; a projection of one layer looks like a classifier, and is none."""
+    """Stripped of the key encoder; a projection of one layer looks like a classifier, and is none."""
     saved = moco(mlp)
     state = saved.checkpoint["state_dict"]
     saved.checkpoint["state_dict"] = {name: value for name, value in state.items() if "encoder_q" in name}
@@ -190,7 +190,7 @@ def spark_convnext():
 
 
 def convnext_dense_pretraining(second):
-    """As SparK and ConvNeXt V2 release what they pre-trained: dense names, and no last norm."""
+    """What SparK and ConvNeXt V2 pre-train, taken out alone: dense names, and no last norm."""
     build = ConvNeXt(second=second, norm=False)
     state = make_convnext(build, NAMES)
     truth = {"model": convnext(state, IMAGES, build, NAMES)}

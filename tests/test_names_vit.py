@@ -103,7 +103,7 @@ def beit_pretraining(second):
     if second:
         model |= under("cls_pt_layers.0.", norm("norm1", 128, generator=generator()))
         dropped["layers of the class token's pre-training"] = "cls_pt_layers.0.norm1.weight"
-    around = {} if second else surroundings(imagenet_default_mean_and_std=False)  # those of version 2 are released so
+    around = surroundings(imagenet_default_mean_and_std=second)
     return Saved(
         {"model": model, **around}, IMAGES, {"encoder": truth(state, BEIT)}, "BEiT", norm=IMAGENET if second else HALF,
         dropped=dropped, inside="model:",

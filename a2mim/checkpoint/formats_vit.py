@@ -8,8 +8,8 @@ from typing import Any
 from a2mim.checkpoint.formats import HALF, IMAGENET, Format, always, args, look_up
 
 _UNSAID = (
-    "mean and std of one half, the default of BEiT's code: the file does not say whether its run had ImageNet's, as "
-    "those of BEiT v2 and CAE have"
+    "mean and std of one half, the default of BEiT's code: the file does not say whether its run was given ImageNet's "
+    "(imagenet_default_mean_and_std)"
 )
 
 
@@ -90,15 +90,9 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "BEiT",
         "microsoft/unilm (beit, beit2), microsoft/PeCo",
-        has=("blocks.0.attn.q_bias", "lm_head.weight", "mask_token", "cls_pt_layers.*"),  # version 2
-        encoders={"encoder": ""},
-        parts={"layers of the class token's pre-training": ("cls_pt_*",)},
-    ),
-    Format(
-        "BEiT",
-        "microsoft/unilm (beit, beit2), microsoft/PeCo",
         has=("blocks.0.attn.q_bias", "lm_head.weight", "mask_token"),
         encoders={"encoder": ""},
+        parts={"layers of the class token's pre-training": ("cls_pt_*",)},
         normalisation=HALF,
         hints=normalised_by_flag,
     ),
