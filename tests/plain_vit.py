@@ -56,6 +56,7 @@ class Build:
     scale: bool = False
     relative: str = ""  # "block" or "shared"
     pooled: bool = False  # mean over patches and fc_norm, and no norm before
+    last: bool = True  # a norm at the end
 
 
 def make(build: Build = Build(), names: Names = Names(), seed: int = 0) -> dict:
@@ -88,7 +89,8 @@ def make(build: Build = Build(), names: Names = Names(), seed: int = 0) -> dict:
         if build.scale:
             state[at + names.gamma1] = randn(width, generator=g, std=0.2, mean=0.5)
             state[at + names.gamma2] = randn(width, generator=g, std=0.2, mean=0.5)
-    state |= norm(names.fc_norm if build.pooled else names.norm, width, generator=g)
+    if build.last:
+        state |= norm(names.fc_norm if build.pooled else names.norm, width, generator=g)
     if build.classes:
         state |= layer(names.head, build.classes, width, generator=g)
         if build.dist:
@@ -144,7 +146,7 @@ def forward(state: dict, images: torch.Tensor, build: Build, names: Names = Name
         x = x + linear(y, at + names.proj) * state.get(at + names.gamma1, 1.0)
         y = linear(F.gelu(linear(normed(x, at + names.norm2), at + names.fc1)), at + names.fc2)
         x = x + y * state.get(at + names.gamma2, 1.0)
-    if not build.pooled:
+    if build.last and not build.pooled:
         x = normed(x, names.norm)
     if not build.classes:
         return x, None

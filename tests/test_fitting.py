@@ -99,6 +99,13 @@ def test_weights_that_are_no_numbers_are_named(value):
         fitting.fit(nn.Linear(2, 2), state)
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.bool, torch.complex64])
+def test_weights_that_are_no_floating_point_numbers_are_no_weights(dtype):
+    state = {"weight": torch.zeros(2, 2, dtype=dtype), "bias": torch.zeros(2)}
+    with pytest.raises(InputError, match=r"'weight' holds \w+, not weights in floating point; is the file quantised"):
+        fitting.fit(nn.Linear(2, 2), state)
+
+
 def test_large_but_finite_weights_pass():
     state = {"weight": torch.full((2, 2), 3e38), "bias": torch.zeros(2)}  # their sum is infinite
     fitted, *_ = fitting.fit(nn.Linear(2, 2), state)

@@ -7,7 +7,7 @@ import torch
 
 from a2mim.checkpoint.dialects import Ignore, Join, Rename, from_timm, to_timm
 from a2mim.checkpoint.families import FAMILIES
-from a2mim.checkpoint.names import DIALECTS
+from a2mim.checkpoint.names import DIALECTS, rows
 
 
 def test_dialects_have_names_of_their_own_and_known_families():
@@ -35,3 +35,10 @@ def _numbered(template):
             field = f"{{{letter}{shift:+d}}}" if shift else f"{{{letter}}}"
             template = template.replace(field, str(number + shift))
     return template
+
+
+def test_every_dialect_is_listed_with_its_network():
+    listed = dict(rows()[1:])
+    for dialect in DIALECTS:
+        assert any(dialect.name.removesuffix(", in memory") in names.split("; ") for names in listed.values()), dialect
+    assert "OpenMMLab Swin" in listed["Swin"]

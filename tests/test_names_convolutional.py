@@ -58,6 +58,15 @@ def moco(mlp):
     )  # fmt: skip
 
 
+def moco_query_alone(mlp):
+    """Stripped of the key encoder; a projection of one layer looks like a classifier, and is none."""
+    saved = moco(mlp)
+    state = saved.checkpoint["state_dict"]
+    saved.checkpoint["state_dict"] = {name: value for name, value in state.items() if "encoder_q" in name}
+    dropped = {"projection head": saved.dropped["projection head"]}
+    return replace(saved, truth={"query": saved.truth["query"]}, dropped=dropped)
+
+
 def moco_linear():
     state = make_resnet(LABELLED)
     saved = {"epoch": 100, "arch": "resnet50", "state_dict": under("module.", state), "best_acc1": torch.tensor(67.5)}
@@ -169,6 +178,28 @@ def spark():
     )  # fmt: skip
 
 
+def spark_convnext():
+    build = ConvNeXt(norm=False)
+    state = make_convnext(build, NAMES)
+    module = under("sparse_encoder.sp_cnn.", state) | layer("dense_decoder.proj", 3, 8, generator=generator())
+    return Saved(
+        {"epoch": 1600, "module": module, "is_pretrain": True}, IMAGES,
+        {"encoder": convnext(state, IMAGES, build, NAMES)}, "SparK", inside="module:sparse_encoder.sp_cnn.",
+        lost="stages.3.0.norm.weight", notes="the last norm (head.norm) is none of the pre-training",
+    )  # fmt: skip
+
+
+def convnext_dense_pretraining(second):
+    """What SparK and ConvNeXt V2 pre-train, taken out alone: dense names, and no last norm."""
+    build = ConvNeXt(second=second, norm=False)
+    state = make_convnext(build, NAMES)
+    truth = {"model": convnext(state, IMAGES, build, NAMES)}
+    return Saved(
+        {"model": state}, IMAGES, truth, "plain weights", "weights", inside="model:", lost="stages.3.0.norm.weight",
+        arch="convnextv2" if second else "convnext", notes="the last norm (head.norm) is none of the pre-training",
+    )  # fmt: skip
+
+
 def convnext_official(second):
     build = ConvNeXt(classes=5, second=second)
     state, ema = make_convnext(build, NAMES), make_convnext(build, NAMES, seed=1)
@@ -247,11 +278,34 @@ def solo_learn():
     )  # fmt: skip
 
 
+def numbered(state):
+    """The names of the network's modules in one Sequential."""
+    places = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5", "layer3": "6", "layer4": "7"}
+    return {f"{places[name.split('.')[0]]}.{name.partition('.')[2]}": value for name, value in state.items()}
+
+
+def byol_sthalles():
+    online, target, first, second = pair()
+    head_of = head("projetion.net", 80, 16)  # spelt so there
+    saved = {
+        "online_network_state_dict": under("encoder.", numbered(online)) | head_of,
+        "encoder_state_dict": numbered(online),
+        "target_network_state_dict": under("encoder.", numbered(target)) | head_of,
+        "optimizer_state_dict": {"state": {}},
+    }
+    return Saved(
+        saved, IMAGES, {"online": first, "target": second}, "BYOL", lost="7.0.bn3.weight",
+        inside="online_network_state_dict:encoder.",
+        dropped={
+            "projection head": "online_network_state_dict:projetion.net.0.weight",
+            "encoder_state_dict": "encoder_state_dict:0.weight",
+        },
+    )  # fmt: skip
+
+
 def lightly():
     state = make_resnet(NET)
-    places = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5", "layer3": "6", "layer4": "7"}
-    numbered = {f"{places[name.split('.')[0]]}.{name.partition('.')[2]}": value for name, value in state.items()}
-    whole = under("backbone.", numbered) | head("projection_head.layers", 80, 16)
+    whole = under("backbone.", numbered(state)) | head("projection_head.layers", 80, 16)
     saved = {"pytorch-lightning_version": "2.1.0", "state_dict": whole}
     return Saved(
         saved, IMAGES, {"backbone": resnet(state, IMAGES, NET)}, "PyTorch Lightning", "checkpoint",
@@ -267,17 +321,23 @@ CASES = {
     "ResNet with deep stem and pooled shortcuts": lambda: torchvision(replace(LABELLED, deep=True)),
     "MoCo v1": lambda: moco(False),
     "MoCo v2": lambda: moco(True),
+    "MoCo v1, the query encoder alone": lambda: moco_query_alone(False),
+    "MoCo v2, the query encoder alone": lambda: moco_query_alone(True),
     "MoCo, linear probe; PyTorch's ImageNet example": moco_linear,
     "MoCo v3, ResNet": moco_v3,
     "SimSiam": simsiam,
     "SimCLR (sthalles)": lambda: simclr("sthalles"),
     "SimCLR (Spijkervet)": lambda: simclr("spijkervet"),
     "BYOL": byol,
+    "BYOL (sthalles)": byol_sthalles,
     "Barlow Twins": barlow_twins,
     "SwAV and DeepCluster-v2": swav,
     "VISSL": lambda: vissl(False),
     "VISSL, feature extractor": lambda: vissl(True),
     "SparK": spark,
+    "SparK, ConvNeXt": spark_convnext,
+    "SparK, the ConvNeXt alone": lambda: convnext_dense_pretraining(False),
+    "ConvNeXt V2, pre-training, dense": lambda: convnext_dense_pretraining(True),
     "ConvNeXt": lambda: convnext_official(False),
     "ConvNeXt V2, fine-tuned": lambda: convnext_official(True),
     "ConvNeXt V2, pre-training": convnext_v2_pretraining,
@@ -309,6 +369,14 @@ def test_wrappers_of_torch(tmp_path, prefix):
     torch.save({"model": under(prefix, state)}, tmp_path / "wrapped.pth")
     model, _ = a2mim.load_encoder(tmp_path / "wrapped.pth")
     torch.testing.assert_close(model(IMAGES), resnet(state, IMAGES, LABELLED)[1], atol=1e-5, rtol=1e-5)
+
+
+def test_a_classifier_that_lost_its_last_norm_is_refused(tmp_path):
+    state = make_convnext(ConvNeXt(classes=5), NAMES)
+    state = {name: value for name, value in state.items() if not name.startswith("norm.")}
+    torch.save({"model": state}, tmp_path / "convnext.pth")
+    with pytest.raises(InputError, match=r"missing head\.norm\.weight, head\.norm\.bias"):
+        a2mim.load_encoder(tmp_path / "convnext.pth")
 
 
 def test_an_alexnet_of_vissl_is_refused(tmp_path):

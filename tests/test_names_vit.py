@@ -143,6 +143,15 @@ def moco_v3_pretraining():
     )  # fmt: skip
 
 
+def moco_v3_base_alone():
+    saved = moco_v3_pretraining()
+    state = saved.checkpoint["state_dict"]
+    saved.checkpoint["state_dict"] = {name: value for name, value in state.items() if "base_encoder" in name}
+    return replace(
+        saved, truth={"base": saved.truth["base"]}, dropped={"projection head": "base_encoder.head.0.weight"}
+    )
+
+
 def moco_v3_linear():
     build = Build(width=96, heads=12, classes=5)
     state = make(build)
@@ -200,13 +209,36 @@ def dinov2(registers):
     )  # fmt: skip
 
 
-def maskfeat():
+def vissl():
+    """A trunk that is a ViT has no _feature_blocks."""
     state = make(PLAIN)
-    model = (
-        state
-        | {"mask_token": torch.ones(1, 1, 128)}
-        | layer("pred_head.transforms.0.0", 108, 128, generator=generator())
-    )
+    model = {"trunk": state, "heads": layer("0.clf.0", 4, 128, generator=generator())}
+    path = "classy_state_dict/base_model/model"
+    return Saved(
+        {"phase_idx": 99, "classy_state_dict": {"base_model": {"model": model, "meters": {}}}}, IMAGES,
+        {"trunk": truth(state, PLAIN)}, "VISSL", inside=f"{path}/trunk:",
+        dropped={f"{path}/heads": f"{path}/heads:0.clf.0.weight"},
+    )  # fmt: skip
+
+
+def dinov2_pretraining():
+    names = Names(gamma1="ls1.gamma", gamma2="ls2.gamma")
+    build = Build(patch=8, scale=True)
+    state = make(build, names)
+    teacher = under("backbone.", state | {"mask_token": torch.ones(1, 128)})
+    teacher |= mlp("dino_head.mlp", 128, 8, 8) | mlp("ibot_head.mlp", 128, 8, 8)
+    return Saved(
+        {"teacher": teacher}, IMAGES, {"teacher": truth(state, build, names)}, "DINOv2", inside="teacher:backbone.",
+        dropped={"projection head": "teacher:ibot_head.mlp.0.weight"},
+    )  # fmt: skip
+
+
+def maskfeat():
+    """PySlowFast takes the last norm away, and keeps the filters of its HOG features."""
+    build = replace(PLAIN, last=False)
+    state = make(build)
+    model = state | {"mask_token": torch.ones(1, 1, 128), "hogs.0.weight_x": torch.ones(3, 1, 3, 3)}
+    model |= layer("pred_head.projections.0", 108, 128, generator=generator())
     saved = {
         "epoch": 1599,
         "model_state": model,
@@ -214,8 +246,20 @@ def maskfeat():
         "cfg": "MVIT:\n",
     }
     return Saved(
-        saved, IMAGES, {"encoder": truth(state, PLAIN)}, "MaskFeat",
-        dropped={"prediction head": "pred_head.transforms.0.0.weight"}, inside="model_state:",
+        saved, IMAGES, {"encoder": truth(state, build)}, "MaskFeat", inside="model_state:",
+        dropped={"prediction head": "pred_head.projections.0.weight", "target generator": "hogs.0.weight_x"},
+    )  # fmt: skip
+
+
+def maskfeat_finetuned(pooled):
+    """The one norm stands after the mean where the settings say so."""
+    build = replace(LABELLED, pooled=pooled)
+    names = Names(fc_norm="norm", head="head.projection")
+    state = make(build, names)
+    cfg = f"MVIT:\n  CLS_EMBED_ON: true\n  DEPTH: 2\n  USE_MEAN_POOLING: {str(pooled).lower()}\n"
+    return Saved(
+        {"epoch": 99, "model_state": state, "cfg": cfg}, IMAGES, {"encoder": truth(state, build, names)}, "MaskFeat",
+        "classifier", IMAGENET, 5, inside="model_state:",
     )  # fmt: skip
 
 
@@ -246,16 +290,21 @@ CASES = {
     "BEiT, fine-tuned": beit_finetuned,
     "CAE, pre-training": cae_pretraining,
     "MoCo v3, pre-training": moco_v3_pretraining,
+    "MoCo v3, pre-training, the base encoder alone": moco_v3_base_alone,
     "MoCo v3, linear probe": moco_v3_linear,
     "DINO, pre-training": lambda: self_distillation("DINO"),
     "iBOT, pre-training": lambda: self_distillation("iBOT"),
     "DINO, MSN, iBOT, MAE, the encoder alone": dino_released,
+    "DINOv2, pre-training": dinov2_pretraining,
+    "VISSL, ViT": vissl,
     "DeiT": lambda: deit(False),
     "DeiT, distilled": lambda: deit(True),
     "DeiT III": deit_iii,
     "DINOv2": lambda: dinov2(0),
     "DINOv2 with registers": lambda: dinov2(4),
     "MaskFeat (PySlowFast)": maskfeat,
+    "MaskFeat (PySlowFast), fine-tuned": lambda: maskfeat_finetuned(True),
+    "MaskFeat (PySlowFast), fine-tuned on the class token": lambda: maskfeat_finetuned(False),
     "relative position bias and a bias of q, k, v": relative_position_and_full_bias,
     "relative position bias and no other": relative_position_without_bias,
 }

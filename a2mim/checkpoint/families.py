@@ -128,6 +128,7 @@ def _describe_vit(shapes: Shapes, hints: Mapping[str, Any], notes: list[str]) ->
         "reg_tokens": registers,
         "pos_embed": "none" if places is None else "learn",
         "pre_norm": "norm_pre.weight" in shapes,
+        "final_norm": "norm.weight" in shapes or hints.get("final_norm", True),  # a codebase may have none
         "distilled": "dist_token" in shapes,
         **_pooling(shapes, hints),
     }

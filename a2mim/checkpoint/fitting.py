@@ -38,7 +38,8 @@ def fit(model: nn.Module, state: Mapping[str, torch.Tensor]) -> tuple[State, tup
         model that ``state`` has no value for.
 
     Raises:
-        InputError: a shape that cannot be fitted (both are shown), or weights that are not finite (named).
+        InputError: a shape that cannot be fitted (both are shown), weights that are not finite or no floating-point
+            numbers (named).
     """
     fitted, reshaped, missing = {}, [], []
     for name, place in model.state_dict().items():
@@ -46,6 +47,11 @@ def fit(model: nn.Module, state: Mapping[str, torch.Tensor]) -> tuple[State, tup
             missing.append(name)
             continue
         tensor = state[name]
+        if place.is_floating_point() and not tensor.is_floating_point():
+            raise InputError(
+                f"'{name}' holds {str(tensor.dtype).removeprefix('torch.')}, not weights in floating point; is the "
+                "file quantised? Give the one that it was made from"
+            )
         if tensor.shape != place.shape:
             tensor = _resampled(name, tensor, place.shape, _prefix_tokens(model))
             reshaped.append(name)

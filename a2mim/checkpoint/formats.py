@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from a2mim.checkpoint.contents import Contents
+from a2mim.checkpoint.globs import fits
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # called "inception" in timm
@@ -26,7 +27,7 @@ class Format:
         has: what must be there, each ``glob of names`` or ``group:glob`` (see ``Contents``).
         lacks: what must not be there.
         meta: what must stand beside the weights, dotted keys, with a value or without: ``"args.norm_pix_loss"``,
-            ``"kind=pretrain"``.
+            ``"kind=pretrain"``; the value may be a glob.
         encoders: label -> ``prefix`` or ``group:prefix`` of an encoder; the one that the authors evaluate first. A
             label whose place is empty in a file is not on offer. No entries: found by the names of its layers.
         parts: name of a part that is no encoder -> globs of its names in the file: dropped, and reported so.
@@ -86,4 +87,4 @@ def look_up(meta: Mapping[str, Any], dotted: str) -> Any:
 def _says(meta: Mapping[str, Any], condition: str) -> bool:
     key, equals, value = condition.partition("=")
     found = look_up(meta, key)
-    return found is not None and (not equals or str(found) == value)
+    return found is not None and (not equals or fits(str(found), (value,)))

@@ -24,7 +24,7 @@ from a2mim.checkpoint.formats import IMAGENET, look_up
 from a2mim.checkpoint.globs import fits
 from a2mim.checkpoint.reading import State, read_checkpoint
 from a2mim.checkpoint.refusals import refuse_strangers
-from a2mim.checkpoint.report import LoadReport, some
+from a2mim.checkpoint.report import LoadReport, percent, some
 from a2mim.checkpoint.storage import BACKBONE, BEST, LAST, resolve
 from a2mim.encoders import build_encoder, default_img_size
 from a2mim.errors import InputError
@@ -127,7 +127,7 @@ def _read(path: str | os.PathLike[str], trust: bool, prefer: tuple[str, ...] = (
 def _said(told: Mapping[str, Any]) -> str | None:
     """The timm architecture that a file names; a codebase's own name for one ("vit_small" of MoCo v3) says nothing."""
     arch = told.get("arch")
-    return arch if isinstance(arch, str) and ("model_args" in told or timm.is_model(arch)) else None
+    return arch if isinstance(arch, str) and timm.is_model(arch) else None
 
 
 def _landmarks(arch: str | None, model_args: Mapping[str, Any] | None) -> tuple[str, ...]:
@@ -158,11 +158,12 @@ def _plan(
     measured = {**dialect.hints, **dialect.measure(found.state)} if dialect else {}
     hints = {**measured, **found.format.hints(contents.meta)}
     names = dialect.name if dialect else "timm"
-    told = hints if "model_args" in hints else contents.meta
-    said = _said(told)
+    ours = contents.meta if found.format.name == "a2mim" else {}
+    told = hints if "model_args" in hints else ours
+    said = told.get("arch") or _said(contents.meta)
     if arch and said and arch != said:
         raise InputError(f"{contents.file} holds a {said}, not the {arch} that was asked for")
-    if "model_args" in told:  # our own files and timm's folders say all
+    if isinstance(told.get("model_args"), Mapping):  # our own files and timm's folders say all
         own = {key: value for key, value in dict(told["model_args"]).items() if key != "num_classes"}
         for key, value in (model_args or {}).items():
             if key in own and own[key] != value:
@@ -187,7 +188,7 @@ def _plan(
         )
     except InputError as error:
         raise InputError(f"{contents.file}: {error}") from error
-    notes = (*inferred.notes, *filter(None, [dialect.note]))
+    notes = (*inferred.notes, *filter(None, [dialect.note]), *hints.get("notes", ()))
     return _Plan(inferred.arch, inferred.model_args, translation, names, hints, notes, assumed=chosen is None)
 
 
@@ -245,7 +246,7 @@ def _report(contents: Contents, found: Found, plan: _Plan, model: Any, **known: 
     heads = _classifiers(plan.arch)
     sizes = {name: value.numel() for name, value in model.named_parameters() if not name.startswith(heads)}
     matched = set(known["matched"])
-    mean, std = (meta.get(key) or hints.get(key) for key in ("mean", "std"))
+    mean, std = (_numbers(meta.get(key)) or hints.get(key) for key in ("mean", "std"))
     if not mean or not std:
         mean, std = found.format.normalisation or (model.default_cfg["mean"], model.default_cfg["std"])
         if plan.assumed and found.format.normalisation is None:
@@ -261,14 +262,14 @@ def _report(contents: Contents, found: Found, plan: _Plan, model: Any, **known: 
         names=plan.names,
         which=found.which,
         choices=found.choices,
-        input_size=tuple(meta.get("input_size") or (_channels(model), *default_img_size(model))),
+        input_size=_size(meta.get("input_size")) or (_channels(model), *default_img_size(model)),
         mean=tuple(mean),
         std=tuple(std),
         has_classifier=any(name.startswith(heads) for name in matched),
         has_head=any(part in _RECONSTRUCTS for part in known["parts"]),
         parameters=sum(sizes.values()),
         coverage=sum(size for name, size in sizes.items() if name in matched) / max(1, sum(sizes.values())),
-        classes=tuple(meta.get("classes") or hints.get("classes") or ()),
+        classes=tuple(_listed(meta.get("classes")) or hints.get("classes") or ()),
         epoch=_epoch(meta),
         args=meta["args"] if isinstance(meta.get("args"), dict) else {},
         notes=tuple(notes),
@@ -283,10 +284,9 @@ def refusal(report: LoadReport, min_coverage: float = 1.0) -> str:
     if report.coverage < min_coverage or (whole and gaps):
         stray = f"; without a place {some(report.unexpected)}" if report.unexpected else ""
         wrong = "is it the right architecture, or another encoder of the file (--which)?"
-        return (
-            f"{report.path} covers {report.coverage:.1%} of {report.arch}, {min_coverage:.0%} is asked for; "
-            f"missing {some(gaps)}{stray} ({wrong if stray else 'is the file whole?'})"
-        )
+        covers = f"covers {percent(report.coverage)} of {report.arch}, {min_coverage:.0%} is asked for; missing"
+        lacks = covers if report.coverage < min_coverage else f"is not all of a {report.arch}: missing"
+        return f"{report.path} {lacks} {some(gaps)}{stray} ({wrong if stray else 'is the file whole?'})"
     if whole and report.unexpected:
         return (
             f"{report.path} holds {len(report.unexpected)} tensors that {report.arch} has no place for: "
@@ -325,6 +325,21 @@ def _set_eps(model: nn.Module, eps: Mapping[str, float]) -> tuple[float, ...]:
             norm.eps = value
             changed.add(value)
     return tuple(sorted(changed))
+
+
+def _listed(value: Any) -> tuple[Any, ...]:
+    """What stands beside the weights under a name that others give to something else; nothing if it is no list."""
+    return tuple(value) if isinstance(value, list | tuple) else ()
+
+
+def _numbers(value: Any) -> tuple[float, ...]:
+    found = _listed(value)
+    return found if all(isinstance(number, int | float) for number in found) else ()
+
+
+def _size(value: Any) -> tuple[int, int, int] | None:
+    found = _listed(value)
+    return found if len(found) == 3 and all(isinstance(number, int) for number in found) else None
 
 
 def _channels(model: nn.Module) -> int:

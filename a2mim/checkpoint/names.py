@@ -11,3 +11,21 @@ from a2mim.checkpoint.names_transformers import TRANSFORMERS
 from a2mim.checkpoint.names_vit import BEIT, VIT
 
 DIALECTS: tuple[Dialect, ...] = (*BEIT, *VIT, *SWIN, *CONVNEXT, *RESNET, *OPENMMLAB, *TORCHVISION, *TRANSFORMERS)
+
+_NETWORKS = {
+    "vit": "ViT",
+    "beit": "ViT with BEiT's biases",
+    "swin": "Swin",
+    "swinv2": "Swin V2",
+    "convnext": "ConvNeXt, ConvNeXt V2",
+    "resnet": "ResNet, ResNeXt",
+}
+
+
+def rows() -> list[tuple[str, ...]]:
+    """The dialects of each family in words: for the README and ``a2mim-checkpoint formats``."""
+    found: list[tuple[str, ...]] = [("network", "its layers may be named as in")]
+    for family, network in _NETWORKS.items():
+        names = (dialect.name.removesuffix(", in memory") for dialect in DIALECTS if dialect.family == family)
+        found.append((network, "; ".join(dict.fromkeys(names))))
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 
@@ -73,6 +74,26 @@ _SPARSE = tuple(
     )
 )
 
+_NEW_LAST_NORM = (_new_last_norm, _without_last_norm)
+_NEW_LAST_NORM_NOTE = "the last norm (head.norm) is none of the pre-training: it is new, weight 1 and bias 0"
+
+CONVNEXT_OFFICIAL = Dialect(
+    "ConvNeXt",
+    "convnext",
+    has=("downsample_layers.0.0.weight", "stages.0.0.dwconv.weight"),
+    rules=(
+        *_PLACES,
+        Rename("stages.{i}.{j}.dwconv", f"{_BLOCK}.conv_dw"),
+        Rename("stages.{i}.{j}.pwconv1", f"{_BLOCK}.mlp.fc1"),
+        Rename("stages.{i}.{j}.pwconv2", f"{_BLOCK}.mlp.fc2"),
+        Rename("stages.{i}.{j}.grn.gamma", f"{_BLOCK}.mlp.grn.weight", flat, row),
+        Rename("stages.{i}.{j}.grn.beta", f"{_BLOCK}.mlp.grn.bias", flat, row),
+        Rename("stages.{i}.{j}", _BLOCK),
+        Rename("norm", "head.norm"),
+        Rename("head", "head.fc"),
+    ),
+)
+
 CONVNEXT = (
     Dialect(
         "ConvNeXt V2, sparse",
@@ -89,24 +110,16 @@ CONVNEXT = (
             Rename("stages.{i}.{j}.grn.gamma", f"{_BLOCK}.mlp.grn.weight", flat, lambda gamma: gamma[None]),
             Rename("stages.{i}.{j}.grn.beta", f"{_BLOCK}.mlp.grn.bias", flat, lambda beta: beta[None]),
         ),
-        fold=(_new_last_norm, _without_last_norm),
-        note="the last norm (head.norm) is none of the pre-training: it is new, weight 1 and bias 0",
+        fold=_NEW_LAST_NORM,
+        note=_NEW_LAST_NORM_NOTE,
     ),
-    Dialect(
-        "ConvNeXt",
-        "convnext",
-        has=("downsample_layers.0.0.weight", "stages.0.0.dwconv.weight"),
-        rules=(
-            *_PLACES,
-            Rename("stages.{i}.{j}.dwconv", f"{_BLOCK}.conv_dw"),
-            Rename("stages.{i}.{j}.pwconv1", f"{_BLOCK}.mlp.fc1"),
-            Rename("stages.{i}.{j}.pwconv2", f"{_BLOCK}.mlp.fc2"),
-            Rename("stages.{i}.{j}.grn.gamma", f"{_BLOCK}.mlp.grn.weight", flat, row),
-            Rename("stages.{i}.{j}.grn.beta", f"{_BLOCK}.mlp.grn.bias", flat, row),
-            Rename("stages.{i}.{j}", _BLOCK),
-            Rename("norm", "head.norm"),
-            Rename("head", "head.fc"),
-        ),
+    replace(  # SparK's encoders, and those of ConvNeXt V2's pre-training with dense names
+        CONVNEXT_OFFICIAL,
+        name="ConvNeXt without its last norm",
+        lacks=("norm.*", "head.*", "@classifier.*"),
+        fold=_NEW_LAST_NORM,
+        note=_NEW_LAST_NORM_NOTE,
     ),
+    CONVNEXT_OFFICIAL,
     Dialect("timm ConvNeXt", "convnext", has=("stem.0.weight", "stages.0.blocks.0.conv_dw.weight")),
 )

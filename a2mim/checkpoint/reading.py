@@ -50,6 +50,7 @@ _MISTAKES: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG", "is a picture"),
     (b"\xff\xd8\xff", "is a picture"),
 )
+_TORCH_MAGIC = torch.serialization.MAGIC_NUMBER.to_bytes(10, "little")  # begins what torch.save wrote before 1.6
 # what torch, pickle and safetensors raise on bytes that are not what they should be
 _DAMAGE = (
     *(RuntimeError, EOFError, ValueError, TypeError, LookupError, AttributeError, AssertionError, OverflowError),
@@ -106,6 +107,11 @@ def _read_file(path: Path, trust: bool) -> dict[str, Any]:
         if start[:1] not in (b"\x80", b"(") and b"ustar" not in start[257:265]:  # neither a pickle nor torch's old tar
             kind = "a text file" if _is_text(start) else "no file of torch or safetensors, or a damaged one"
             raise InputError(f"{path} is {kind}, not a checkpoint")
+        if start[:1] in (b"\x80", b"(") and _TORCH_MAGIC not in start:
+            raise InputError(
+                f"{path} is a pickle, but none of torch.save, and reading it could run code from the file; load it "
+                "where it comes from and save its weights with torch.save or safetensors"
+            )
         return _read_pickle(path, trust, mmap=False)
     except InputError:
         raise

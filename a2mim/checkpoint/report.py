@@ -53,7 +53,7 @@ class LoadReport:
         """What a user of the network has to know of how it was loaded; nothing where all went by itself."""
         lines = [f"taken:{self._choice()[1:]}"] if self._choice() else []
         if self.coverage < 1:
-            lines.append(f"{_percent(self.coverage)} of the encoder's parameters are in the file")
+            lines.append(f"{percent(self.coverage)} of the encoder's parameters are in the file")
         return lines + [f"note: {note}" for note in self.notes]
 
     def to_dict(self) -> dict[str, Any]:
@@ -72,7 +72,7 @@ class LoadReport:
             ("input", f"{size}, mean {_numbers(self.mean)}, std {_numbers(self.std)}"),
             ("classifier", f"{self.num_classes} classes" if self.has_classifier else "none"),
             ("reconstruction head", "yes" if self.has_head else "none"),
-            ("coverage", f"{_percent(self.coverage)} of the encoder's parameters"),
+            ("coverage", f"{percent(self.coverage)} of the encoder's parameters"),
         ]
         rows += [("", f"{group:<14}{counts}") for group, counts in self._groups()]
         for label in ("missing", "unexpected", "reshaped"):
@@ -103,7 +103,8 @@ def some(names: Iterable[str], limit: int = 4) -> str:
     return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "") or "none"
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share in words, rounded down."""
     return f"{math.floor(share * 1000) / 10:.1f}%"  # 99.97 % is not 100 %
 
 

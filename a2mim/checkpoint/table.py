@@ -6,8 +6,8 @@ import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from a2mim.checkpoint import hugging_face, openmmlab
-from a2mim.checkpoint.formats import HALF, IMAGENET, Format, always, args, look_up
+from a2mim.checkpoint import formats_vit, hugging_face, openmmlab
+from a2mim.checkpoint.formats import Format, args
 
 
 def timm_folder(meta: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -22,12 +22,6 @@ def timm_folder(meta: Mapping[str, Any]) -> Mapping[str, Any]:
         input_size=f"{cfg}.input_size",
     )
     return {"model_args": {}, **said(meta)}
-
-
-def normalised_by_flag(meta: Mapping[str, Any]) -> Mapping[str, Any]:
-    """BEiT and what grew from it normalise by one half unless this flag was given."""
-    imagenet = look_up(meta, "args.imagenet_default_mean_and_std")
-    return dict(zip(("mean", "std"), IMAGENET, strict=True)) if imagenet else {}
 
 
 _transformers = functools.partial(
@@ -68,147 +62,7 @@ FORMATS: tuple[Format, ...] = (
         normalisation=None,
         hints=timm_folder,
     ),
-    Format(
-        "MAE",
-        "facebookresearch/mae",
-        has=("decoder_embed.weight", "decoder_pred.weight", "mask_token"),
-        encoders={"encoder": ""},
-        parts={"decoder": ("decoder_*",)},
-    ),
-    Format(
-        "MAE",
-        "facebookresearch/mae",
-        has=("patch_embed.proj.weight", "head.*"),
-        meta=("args.blr", "args.nb_classes"),
-        encoders={"encoder": ""},
-        kind="classifier",
-    ),
-    Format(
-        "SimMIM",
-        "microsoft/SimMIM",
-        has=("encoder.mask_token", "encoder.blocks.0.attn.qkv.weight", "decoder.0.weight"),
-        encoders={"encoder": "encoder."},
-        hints=args(img_size="config.DATA.IMG_SIZE", num_heads="config.MODEL.VIT.NUM_HEADS"),
-    ),
-    Format(
-        "SimMIM",
-        "microsoft/SimMIM",
-        has=("blocks.0.attn.q_bias", "head.weight"),
-        meta=("config.MODEL.VIT",),
-        encoders={"encoder": ""},
-        kind="classifier",
-        hints=args(img_size="config.DATA.IMG_SIZE", num_heads="config.MODEL.VIT.NUM_HEADS"),
-    ),
-    Format(
-        "SimMIM",
-        "microsoft/SimMIM",
-        has=("encoder.mask_token", "encoder.layers.0.blocks.0.attn.*", "decoder.0.weight"),
-        encoders={"encoder": "encoder."},
-        hints=args(img_size="config.DATA.IMG_SIZE"),
-    ),
-    Format(
-        "Swin",
-        "microsoft/Swin-Transformer, microsoft/SimMIM",
-        has=("layers.0.blocks.0.attn.qkv.weight", "layers.0.downsample.*", "head.weight"),
-        encoders={"model": "*:", "ema": "*ema:"},
-        kind="classifier",
-        hints=args(img_size="config.DATA.IMG_SIZE"),
-    ),
-    Format(
-        "CAE",
-        "lxtGH/CAE",
-        has=("encoder.blocks.0.attn.q_bias", "teacher.blocks.0.attn.q_bias", "pretext_neck.*"),
-        encoders={"encoder": "encoder.", "teacher": "teacher."},
-        parts={"regressor and decoder": ("pretext_neck.*", "encoder_to_decoder*")},
-        hints=lambda meta: {"num_heads": 16 if "large" in str(look_up(meta, "args.model")) else 12},
-    ),
-    Format(
-        "BEiT",
-        "microsoft/unilm (beit, beit2), microsoft/PeCo",
-        has=("blocks.0.attn.q_bias", "lm_head.weight", "mask_token"),
-        encoders={"encoder": ""},
-        parts={"layers of the class token's pre-training": ("cls_pt_layers.*",)},
-        normalisation=HALF,
-        hints=normalised_by_flag,
-    ),
-    Format(
-        "BEiT",
-        "microsoft/unilm (beit, beit2), microsoft/PeCo, lxtGH/CAE",
-        has=("blocks.0.attn.q_bias", "patch_embed.proj.weight", "head.weight"),
-        encoders={"encoder": ""},
-        kind="classifier",
-        normalisation=HALF,
-        hints=normalised_by_flag,
-    ),
-    Format(
-        "DeiT",
-        "facebookresearch/deit",
-        has=("dist_token", "head_dist.weight", "blocks.0.attn.qkv.weight"),
-        encoders={"model": "*:", "ema": "*ema:"},
-        kind="classifier",
-    ),
-    Format(
-        "DeiT",
-        "facebookresearch/deit",
-        has=("patch_embed.proj.weight", "blocks.0.attn.qkv.weight", "head.weight"),
-        meta=("args.repeated_aug",),
-        encoders={"model": "*:", "ema": "*ema:"},
-        kind="classifier",
-    ),
-    Format(
-        "MaskFeat",
-        "facebookresearch/SlowFast",
-        has=("model_state:patch_embed.proj.weight", "model_state:pred_head*"),
-        encoders={"encoder": "model_state:"},
-        parts={"prediction head": ("pred_head*",), "decoder": ("decoder*",)},
-    ),
-    Format(
-        "MoCo v3",
-        "facebookresearch/moco-v3",
-        has=("base_encoder.*", "momentum_encoder.*"),
-        lacks=("backbone.*",),
-        encoders={"base": "base_encoder.", "momentum": "momentum_encoder."},
-        parts={
-            "projection head": (
-                "base_encoder.head.*",
-                "base_encoder.fc.*",
-                "momentum_encoder.head.*",
-                "momentum_encoder.fc.*",
-            )
-        },
-        hints=always(num_heads=12),  # its ViT-S has 12 heads of 32, as its ViT-B has 12 of 64
-    ),
-    Format(
-        "MoCo v3",
-        "facebookresearch/moco-v3",
-        has=("patch_embed.proj.weight", "head.weight"),
-        meta=("arch=vit_small",),
-        encoders={"encoder": ""},
-        kind="classifier",
-        hints=always(num_heads=12),
-    ),
-    Format(
-        "MoCo",
-        "facebookresearch/moco",
-        has=("encoder_q.*", "encoder_k.*"),
-        lacks=("backbone.*",),
-        encoders={"query": "encoder_q.", "key": "encoder_k."},
-        parts={"projection head": ("encoder_q.fc.*", "encoder_k.fc.*")},
-    ),
-    Format(
-        "iBOT",
-        "bytedance/ibot",
-        has=("teacher:backbone.*", "student:backbone.*", "student:backbone.masked_embed"),
-        encoders={"teacher": "teacher:backbone.", "student": "student:backbone."},
-        parts={"projection head": ("head.*",)},
-    ),
-    Format(
-        "DINO",
-        "facebookresearch/dino",
-        has=("teacher:backbone.*", "student:backbone.*"),
-        encoders={"teacher": "teacher:backbone.", "student": "student:backbone."},
-        parts={"projection head": ("head.*",)},
-    ),
+    *formats_vit.FORMATS,
     _transformers(
         has=("*.layer_scale1.lambda1", "classifier.weight"),
         parts={"classifier of class token and mean patch at once, which timm has not": ("classifier.*",)},
@@ -240,6 +94,14 @@ FORMATS: tuple[Format, ...] = (
         kind="encoder",
     ),
     _transformers(has=("*embedder.embedder.convolution.weight",), kind="encoder"),
+    Format(
+        "MoCo",
+        "facebookresearch/moco",
+        has=("encoder_q.*",),
+        lacks=("backbone.*",),
+        encoders={"query": "encoder_q.", "key": "encoder_k."},
+        parts={"projection head": ("encoder_q.fc.*", "encoder_k.fc.*")},
+    ),
     Format(
         "SimSiam",
         "facebookresearch/simsiam",
@@ -274,6 +136,13 @@ FORMATS: tuple[Format, ...] = (
         },
     ),
     Format(
+        "BYOL",
+        "sthalles/PyTorch-BYOL",
+        has=("online_network_state_dict:encoder.*", "online_network_state_dict:projetion.*"),
+        encoders={"online": "online_network_state_dict:encoder.", "target": "target_network_state_dict:encoder."},
+        parts={"projection head": ("projetion.*",)},
+    ),
+    Format(
         "Barlow Twins",
         "facebookresearch/barlowtwins",
         has=("backbone.conv1.weight", "projector.0.weight", "bn.running_mean"),
@@ -285,6 +154,13 @@ FORMATS: tuple[Format, ...] = (
         "facebookresearch/swav (SwAV, DeepCluster-v2)",
         has=("conv1.weight", "layer1.0.conv1.weight", "projection_head.*"),
         encoders={"encoder": ""},
+    ),
+    Format(
+        "VISSL",
+        "facebookresearch/vissl",
+        has=("classy_state_dict/base_model/model/trunk:blocks.*",),
+        encoders={"trunk": "classy_state_dict/base_model/model/trunk:"},
+        parts={"heads": ("heads.*",)},
     ),
     Format(
         "VISSL",

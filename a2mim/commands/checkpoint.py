@@ -18,14 +18,15 @@ def main() -> None:
 @main.command()
 def formats() -> None:
     """List the formats and the names of layers that the loader knows."""
-    from a2mim.checkpoint.names import DIALECTS
-    from a2mim.checkpoint.table import rows
+    from a2mim.checkpoint import names, table
 
-    for number, row in enumerate(rows()):
-        click.echo(f"| {' | '.join(row)} |")
-        if number == 0:
-            click.echo("|" + "---|" * len(row))
-    click.echo("\nLayers may be named as by " + "; ".join(dialect.name for dialect in DIALECTS) + ".")
+    for at, rows in enumerate((table.rows(), names.rows())):
+        if at:
+            click.echo()
+        for number, row in enumerate(rows):
+            click.echo(f"| {' | '.join(row)} |")
+            if number == 0:
+                click.echo("|" + "---|" * len(row))
 
 
 @main.command()
