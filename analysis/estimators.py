@@ -39,35 +39,33 @@ class Measured(NamedTuple):
 
 
 class Once:
-    """A game that is never asked for one coalition twice within a call, nor, for sizes in ``kept``, in any other.
+    """A game that is never asked for one coalition twice; ``evaluations`` counts what it was asked for.
 
-    Args:
-        game: the game.
-        kept: numbers of players of which the scores are kept from call to call, as several orders ask for them.
-
-    ``evaluations`` counts what the game itself was asked for.
+    ``forget`` bounds what is remembered: the scores of one order, and of those that its neighbours share with it.
     """
 
-    def __init__(self, game: Game, kept: frozenset[int] = frozenset()) -> None:
+    def __init__(self, game: Game) -> None:
         self.game, self.evaluations = game, 0
-        self._kept = np.array(sorted(kept), dtype=np.int64)
         self._known: dict[bytes, float] = {}
 
     def __call__(self, coalitions: Bools) -> Floats:
         rows = np.packbits(coalitions, axis=1)
         _, first, inverse = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-        scores = np.array([self._known.get(rows[row].tobytes(), math.nan) for row in first]) if self._known else None
-        new = np.arange(len(first)) if scores is None else np.flatnonzero(np.isnan(scores))
-        scores = np.empty(len(first)) if scores is None else scores
+        names = [row.tobytes() for row in rows[first]]
+        scores = np.array([self._known.get(name, math.nan) for name in names], dtype=np.float64)
+        new = np.flatnonzero(np.isnan(scores))
         if len(new):
             asked = coalitions[first[new]]
             scores[new] = check_scores(self.game(asked), len(asked))
             self.evaluations += len(asked)
-            if len(self._kept):
-                recurring = np.isin(asked.sum(axis=1), self._kept)
-                known = zip(rows[first[new[recurring]]], scores[new[recurring]].tolist(), strict=True)
-                self._known.update((row.tobytes(), score) for row, score in known)
+            self._known.update((names[k], float(scores[k])) for k in new)
         return scores[inverse.reshape(-1)]
+
+    def forget(self, order: int) -> None:
+        """Drop the scores of coalitions too small for this order and all larger ones."""
+        self._known = {
+            name: score for name, score in self._known.items() if int.from_bytes(name, "big").bit_count() >= order
+        }
 
 
 # --- Eq. (1)

@@ -132,7 +132,7 @@ class PatchGame:
         present = torch.from_numpy(check_coalitions(coalitions, self.n_players))
         scores = np.empty(len(present))
         precision = torch.autocast(self.device.type, torch.bfloat16) if self.amp else _full_precision(self.device)
-        with torch.inference_mode(), _eval_mode(self.model), precision:
+        with torch.inference_mode(), eval_mode(self.model), precision:
             start = 0
             while start < len(present):
                 batch = present[start : start + self.batch_size].to(self.device)
@@ -150,11 +150,19 @@ class PatchGame:
     def render(self, present: torch.Tensor) -> torch.Tensor:
         """The images that the model sees: bool (n, players) -> (n, 3, H, W)."""
         (rows, cols), (channels, height, width) = self.grid, self.image.shape
-        cells = (1, channels, rows, height // rows, cols, width // cols)
-        shown = torch.where(
-            present.view(-1, 1, rows, 1, cols, 1), self.image.reshape(cells), self.baseline.reshape(cells)
-        )  # (n, 3, rows, H / rows, cols, W / cols)
-        return shown.view(-1, channels, height, width).contiguous(memory_format=self._format)
+        last = self._format == torch.channels_last
+        across = width // cols * (channels if last else 1)  # numbers of one cell that lie side by side
+        row = present.view(-1, rows, cols, 1).expand(-1, -1, -1, across).reshape(-1, 1, rows, 1, cols * across)
+        shown = torch.where(row, self._in_rows(self.image), self._in_rows(self.baseline))
+        if last:
+            return shown.view(-1, height, width, channels).permute(0, 3, 1, 2)
+        return shown.view(-1, channels, height, width)
+
+    def _in_rows(self, image: torch.Tensor) -> torch.Tensor:
+        """(3, H, W) -> (3, rows, H / rows, W), or (1, rows, H / rows, W·3) in channels-last."""
+        last = self._format == torch.channels_last
+        laid = image.permute(1, 2, 0) if last else image
+        return laid.reshape(1 if last else len(image), self.grid[0], image.shape[1] // self.grid[0], -1)
 
     def _scores(self, logits: torch.Tensor, n: int) -> Floats:
         if logits.ndim != 2 or len(logits) != n:
@@ -261,7 +269,8 @@ def _memory_format(model: nn.Module) -> torch.memory_format:
 
 
 @contextlib.contextmanager
-def _eval_mode(model: nn.Module) -> Iterator[None]:
+def eval_mode(model: nn.Module) -> Iterator[None]:
+    """Inside, the model is in eval mode; after, every module is in the mode that it was found in."""
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:

@@ -6,6 +6,7 @@ and the image's id alone, so that several models, in any order and batch size, a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.integrate import trapezoid
 from tqdm import tqdm
 
 from a2mim import seeds
@@ -24,18 +26,60 @@ from .intervals import interval, resampled_means
 from .pairs import Ints, choose_pairs
 from .parts import Parts
 
-__all__ = ["PAPER_RATIOS", "InteractionResult", "compare", "estimate", "orders_of", "pair_deltas", "relative_strength"]
+__all__ = [
+    "PAPER_RATIOS",
+    "InteractionResult",
+    "estimate",
+    "orders_of",
+    "pair_deltas",
+    "ratios_of",
+    "relative_strength",
+]
 
 PAPER_RATIOS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 
+NORMALISE = ("ratios", "uniform-m")
 
-def relative_strength(strength: Floats) -> Floats:
-    """J^(m) of Eq. (2): strength over its mean over the orders, (..., orders) -> the same; its own mean is 1.
 
-    A strength of zero at every order has no shape: NaN.
+def relative_strength(strength: Floats, ratios: npt.ArrayLike = (), normalise: str = "ratios") -> Floats:
+    """J^(m) of Eq. (2): strength over its mean over the orders, (..., ratios) -> the same.
+
+    The mean is that of the measured ratios as the published code takes it, so that J has mean 1 and closely measured
+    ends weigh more; or, ``uniform-m``, the mean over all orders by the trapezoid rule on ``ratios``. A strength of zero
+    at every order has no shape: NaN.
+
+    Raises:
+        InputError: another ``normalise``, or ``uniform-m`` with fewer than two different ratios.
     """
-    mean = strength.mean(axis=-1, keepdims=True)
+    mean = _over_orders(strength, ratios, normalise)
     return np.divide(strength, mean, out=np.full_like(strength, np.nan), where=mean > 0)
+
+
+def influence(values: Floats, ratios: npt.ArrayLike = (), normalise: str = "ratios") -> Floats:
+    """How much J moves with each pair's strength: (images, ratios, P) -> the same, of mean 0.
+
+    The derivative of J = s/M(s), M the mean over the orders, at the mean strength s: (v − J·M(v))/M(s) for a pair's v.
+    What an image or a pair has in common at all orders drops out, as it does in J.
+    """
+    by_pair = values.transpose(0, 2, 1)  # (images, P, ratios)
+    strength = by_pair.mean(axis=(0, 1))
+    J = relative_strength(strength, ratios, normalise)
+    moved = by_pair - J * _over_orders(by_pair, ratios, normalise)
+    mean = _over_orders(strength, ratios, normalise)
+    return np.divide(moved, mean, out=np.full_like(moved, np.nan), where=mean > 0).transpose(0, 2, 1)
+
+
+def _over_orders(strength: Floats, ratios: npt.ArrayLike, normalise: str) -> Floats:
+    """The mean that ``relative_strength`` divides by, (..., ratios) -> (..., 1)."""
+    if normalise not in NORMALISE:
+        raise InputError(f"unknown normalise '{normalise}'; known: {', '.join(NORMALISE)}")
+    if normalise == "ratios":
+        return strength.mean(axis=-1, keepdims=True)
+    at = np.argsort(ratios, kind="stable")
+    x = np.asarray(ratios, np.float64)[at]
+    if len(x) < 2 or x[0] == x[-1]:
+        raise InputError("normalise 'uniform-m' needs two different ratios or more")
+    return np.asarray(trapezoid(strength[..., at], x, axis=-1))[..., None] / (x[-1] - x[0])
 
 
 def orders_of(ratios: Sequence[float], n_players: int) -> Ints:
@@ -48,6 +92,21 @@ def orders_of(ratios: Sequence[float], n_players: int) -> Ints:
     if n_players < 2:
         raise InputError(f"{n_players} player(s) have no pairs; take a finer grid")
     return np.array([int((n_players - 2) * ratio) for ratio in ratios])
+
+
+def ratios_of(orders: Sequence[int], n_players: int) -> tuple[float, ...]:
+    """Ratios that stand for these orders m: ``orders_of`` gives the same numbers back.
+
+    Raises:
+        InputError: an order below 0, or of more players than a pair leaves.
+    """
+    found = []
+    for order in orders:
+        if not 0 <= order <= n_players - 2:
+            raise InputError(f"order {order} cannot be: of {n_players} players a pair leaves {n_players - 2}")
+        ratio = order / max(n_players - 2, 1)
+        found.append(ratio if int((n_players - 2) * ratio) == order else math.nextafter(ratio, 1))
+    return tuple(found)
 
 
 class ImageMeasured(NamedTuple):
@@ -65,12 +124,12 @@ class InteractionResult:
     """Strength and J(m) of Eq. (2) over a set of images, with how they were got.
 
     All arrays are (ratios,) but ``values``. ``ci_*``, ``J_ci_*`` and ``rms_ci_*`` are 95 % bootstrap intervals
-    (``intervals``). ``noise_floor``, in units of strength, is what the estimator would give on average if every
-    interaction were zero: its expected error alone (NaN where one context leaves it unknown). ``rms`` is the root of
-    the mean I² over pairs and images, whose estimate needs no correction. ``evaluations`` counts coalitions; ratios of
-    the same order share one measurement and repeat its count. ``n_contexts`` is the setting; an order that has fewer
-    contexts has all of them. ``values`` (images, ratios, P) are the strengths of single pairs, and ``pairs``
-    (images, P, 2) these pairs.
+    (``intervals``; of J by ``influence``). ``noise_floor``, in units of strength, is what the estimator would give on
+    average if every interaction were zero: its expected error alone (NaN where one context leaves it unknown). ``rms``
+    is the root of the mean I² over pairs and images, whose estimate needs no correction. ``evaluations`` counts
+    coalitions; ratios of the same order share one measurement and repeat its count. ``n_contexts`` is the setting; an
+    order that has fewer contexts has all of them. ``values`` (images, ratios, P) are the strengths of single pairs, and
+    ``pairs`` (images, P, 2) these pairs.
     """
 
     ratios: Floats
@@ -94,6 +153,7 @@ class InteractionResult:
     estimator: str
     values: Floats = field(repr=False)
     pairs: Ints = field(repr=False)
+    normalise: str = "ratios"
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each ratio; the columns of interactions.csv without ``checkpoint``."""
@@ -115,11 +175,13 @@ def estimate(
     *,
     grid: tuple[int, int] | None = None,
     ratios: Sequence[float] = PAPER_RATIOS,
+    orders: Sequence[int] | None = None,
     pairs: str | npt.ArrayLike = "neighbours",
     n_pairs: int | None = None,
     n_contexts: int | None = None,
     distance: int = 2,
     estimator: str = "efficient",
+    normalise: str = "ratios",
     seed: int = 0,
     ids: Iterable[int | str] | None = None,
     parts: Parts | None = None,
@@ -132,6 +194,7 @@ def estimate(
         n_players: players n of every game.
         grid: (rows, cols) of the players, for pairs of neighbours; by default the ``grid`` of the first game.
         ratios: orders m = int((n − 2)·ratio).
+        orders: numbers m of players in the context, instead of ratios.
         pairs: drawn anew for each image, without replacement: ``neighbours`` within ``distance`` rows and columns;
             ``clamped``, the published code's drawing, which prefers the border; ``all`` any two players; or an array
             (P, 2) for all images.
@@ -140,6 +203,7 @@ def estimate(
             the first and the last), of ``paper`` 50.
         distance: largest number of rows or columns between near cells, 1 or more.
         estimator: ``efficient``, or ``paper`` for the published one; see ``estimators``.
+        normalise: over which orders J has mean 1; see ``relative_strength``.
         seed: with the image's id, it names every draw.
         ids: what each image is called in the seeds; by default its game's ``id``, else its position.
         parts: where finished orders are kept, so that an interrupted estimate goes on from them.
@@ -156,10 +220,13 @@ def estimate(
     for name, count in (("n_pairs", n_pairs), ("n_contexts", n_contexts), ("distance", distance)):
         if count < 1:
             raise InputError(f"{name} is {count}; it must be 1 or more")
-    orders = np.unique(orders_of(ratios, n_players))
+    ratios = ratios if orders is None else ratios_of(orders, n_players)
+    distinct = np.unique(orders_of(ratios, n_players))
+    relative_strength(np.ones(len(ratios)), ratios, normalise)  # refuses what cannot be before anything is measured
+    about = dict(n_contexts=n_contexts, seed=seed, estimator=estimator, normalise=normalise)
     named = None if ids is None else iter(ids)
     found: list[ImageMeasured] = []
-    total = len(games) * len(orders) if isinstance(games, Sized) else None
+    total = len(games) * len(distinct) if isinstance(games, Sized) else None
     with tqdm(desc=progress, total=total, unit="order", disable=None if progress else True) as bar:
         for position, game in enumerate(games):
             key = seed, _image_id(game, position, named)
@@ -169,10 +236,10 @@ def estimate(
             )
             if found and len(drawn) != len(found[0].pairs):
                 raise InputError(f"{len(drawn)} pairs in one image and {len(found[0].pairs)} in another")
-            found.append(_measure(game, drawn, orders, n_players, n_contexts, estimator, key, parts, bar))
+            found.append(_measure(game, drawn, distinct, n_players, n_contexts, estimator, key, parts, bar))
     if not found:
         raise InputError("no games given: there is no image to measure")
-    return summarise(ratios, n_players, found, dict(n_contexts=n_contexts, seed=seed, estimator=estimator))
+    return summarise(ratios, n_players, found, about)
 
 
 def _measure(
@@ -187,9 +254,9 @@ def _measure(
     bar: tqdm,
 ) -> ImageMeasured:
     """One image at every order; what ``parts`` has is not measured again."""
-    sizes = [size for order in orders.tolist() for size in range(order, order + 3)]
-    recurring = frozenset(size for size in sizes if sizes.count(size) > 1)
-    once = Once(game, recurring)
+    once = Once(game)
+    # coalitions of an order m have m to m + 2 players
+    shared = len(orders) > 1 and np.diff(orders).min() <= 2
     name = part_name(key[1])
     columns = {column: np.full((len(orders), len(drawn)), np.nan) for column in Measured._fields}
     image = ImageMeasured(drawn, **columns, evaluations=np.zeros(len(orders), dtype=np.int64))
@@ -199,12 +266,13 @@ def _measure(
     for row, order in enumerate(orders.tolist()):
         if np.isnan(image.strength[row]).any():
             before = once.evaluations
+            once.forget(order)
             measured = ESTIMATORS[estimator](once, drawn, order, n_players, n_contexts, key)
             for column in Measured._fields:
                 getattr(image, column)[row] = getattr(measured, column)
             image.evaluations[row] = once.evaluations - before
             # where orders share coalitions, one that goes on from a part would ask again: then images are kept whole
-            if parts and (not recurring or row == len(orders) - 1):
+            if parts and (not shared or row == len(orders) - 1):
                 parts.save(name, image._asdict())
         bar.update()
     return image
@@ -228,16 +296,17 @@ def _image_id(game: Game, position: int, named: Iterator[int | str] | None) -> i
 def summarise(
     ratios: Sequence[float], n_players: int, found: Sequence[ImageMeasured], about: Mapping[str, Any]
 ) -> InteractionResult:
-    """Averages and intervals over the images; ``about`` has ``n_contexts``, ``seed`` and ``estimator``."""
+    """Averages and intervals over the images; ``about`` has n_contexts, seed, estimator and normalise."""
     orders = orders_of(ratios, n_players)
     rows = np.unique(orders, return_inverse=True)[1]  # images were measured once at each distinct order
     strength, square, floor = (
         np.stack([getattr(image, column) for image in found])[:, rows] for column in Measured._fields
     )  # (images, ratios, P)
     draws = lambda: seeds.numpy_generator(about["seed"], "bootstrap")  # noqa: E731
-    mean, resampled = strength.mean(axis=(0, 2)), resampled_means(strength, draws())
-    low, high = interval(resampled)
-    J_low, J_high = interval(relative_strength(resampled))
+    mean = strength.mean(axis=(0, 2))
+    low, high = interval(resampled_means(strength, draws()))
+    J = relative_strength(mean, ratios, about["normalise"])
+    J_low, J_high = J + interval(resampled_means(influence(strength, ratios, about["normalise"]), draws()))
     roots = np.sqrt(np.maximum(resampled_means(square, draws()), 0))
     rms_low, rms_high = interval(roots)
     return InteractionResult(
@@ -247,7 +316,7 @@ def summarise(
         strength=mean,
         ci_low=low,
         ci_high=high,
-        J=relative_strength(mean),
+        J=J,
         J_ci_low=J_low,
         J_ci_high=J_high,
         noise_floor=floor.mean(axis=(0, 2)),
@@ -260,36 +329,4 @@ def summarise(
         values=strength,
         pairs=np.stack([image.pairs for image in found]),
         **about,
-    )
-
-
-def compare(result: InteractionResult, reference: InteractionResult) -> pd.DataFrame:
-    """How two models differ on the same images and pairs: one row for each ratio.
-
-    ``strength_difference`` and ``J_difference`` are result − reference. Their 95 % intervals are paired: both are
-    resampled with the same images and pairs, so that what all models find hard in an image does not widen them. An
-    interval without 0 says that the models differ.
-
-    Raises:
-        InputError: results of other images, pairs or orders.
-    """
-    if result.values.shape != reference.values.shape or not (
-        np.array_equal(result.pairs, reference.pairs) and np.array_equal(result.orders, reference.orders)
-    ):
-        raise InputError("two curves can be compared on the same images, pairs and orders only")
-    draws = lambda: seeds.numpy_generator(result.seed, "bootstrap")  # noqa: E731
-    low, high = interval(resampled_means(result.values - reference.values, draws()))
-    J = [relative_strength(resampled_means(one.values, draws())) for one in (result, reference)]
-    J_low, J_high = interval(J[0] - J[1])
-    return pd.DataFrame(
-        {
-            "ratio": result.ratios,
-            "order": result.orders,
-            "strength_difference": result.strength - reference.strength,
-            "ci_low": low,
-            "ci_high": high,
-            "J_difference": result.J - reference.J,
-            "J_ci_low": J_low,
-            "J_ci_high": J_high,
-        }
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,23 +10,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
-from torch import nn
 
 from a2mim import files
-from a2mim.checkpoint import load_encoder
 from a2mim.errors import InputError
 from a2mim.figures import interaction_map
 from a2mim.figures import interactions as interactions_figure
 
-from . import budget, interactions, outputs, parts, pipeline, speed
+from . import budget, comparison, interactions, outputs, parts, pipeline
 from .games import PatchGame, amp_noise
 from .pairs import check_pairs
 from .parts import Parts
 from .pipeline import Images, Subject
 
-PARTS = "interactions.parts"
 MAPPED = 4  # images of which the strongest pairs are drawn
 MAP_RATIOS = (0.05, 0.5, 0.95)
 
@@ -83,12 +77,14 @@ def run_interactions(
     images: Images,
     batch_size: int | None = None,
     grid: tuple[int, int] | None = None,
-    ratios: Sequence[float] = interactions.PAPER_RATIOS,
+    ratios: Sequence[float] | None = None,
+    orders: Sequence[int] | None = None,
     pairs: str | npt.ArrayLike = "neighbours",
     n_pairs: int | None = None,
     n_contexts: int | None = None,
     distance: int = 2,
     estimator: str = "efficient",
+    normalise: str = "ratios",
     score: str = "log-odds",
     baseline: str = "dataset-mean",
     target: str = "label",
@@ -113,6 +109,7 @@ def run_interactions(
     Args:
         images: 100 of them by default, 20 of the embedded ones; as many of each class as can be.
         batch_size: coalitions in one forward pass; None finds the best by a short trial.
+        ratios, orders: the paper's ratios if neither is given.
         target: whose class's score is asked for, the ``label``'s or the one ``predicted`` for the whole image.
         only_correct: leave out images that one of the networks gets wrong.
         evaluations, seconds: what all networks together may cost; images and pairs are chosen for the smallest error.
@@ -129,28 +126,23 @@ def run_interactions(
         raise InputError(
             "shards have to agree on what they measure, and time tells each another number: give evaluations"
         )
-    shard, device = _share(shard, device)
-    subjects = pipeline.load_subjects(
-        checkpoints or pipeline.CLASSIFIERS, load_encoder, names=names, device=device, echo=echo, **loading
-    )
+    shard, device = pipeline.share(shard, device)
+    subjects = pipeline.load_classifiers(checkpoints, images, names=names, device=device, echo=echo, **loading)
     play = Play(grid or pipeline.auto_grid(subjects[0].report.input_size[1:]), score, baseline, target, amp)
-    for subject in subjects:
-        pipeline.check_classifier(subject, images.source())
-    small = images.dataset == "fashion" and images.data_dir is None
     n_players = play.grid[0] * play.grid[1]
     if not isinstance(pairs, str):
-        given = check_pairs(pairs, n_players).tolist()
-        pairs, n_pairs = given, len(given)
+        pairs = check_pairs(pairs, n_players).tolist()
+        n_pairs = len(pairs)
     question: dict[str, Any] = dict(
-        grid=play.grid, ratios=tuple(ratios), pairs=pairs, distance=distance, estimator=estimator
+        grid=play.grid, ratios=_ratios(ratios, orders, n_players), pairs=pairs, distance=distance, estimator=estimator
     )
-    kept_in = [Path(output, PARTS, _file_name(subject.name)) for subject in subjects]
-    tuned = [_tune(*each, batch_size, amp, dry_run) for each in zip(subjects, kept_in, strict=True)]
+    kept_in = [pipeline.parts_folder(output, "interactions", subject.name) for subject in subjects]
+    tuned = [pipeline.tuned(subject, output, "interactions", batch_size, amp, dry_run) for subject in subjects]
     rate = len(tuned) / sum(1 / one.images_per_second for one in tuned)  # of one network on average
     plan = budget.plan(
         n_players,
         question,
-        n_images=images.limit or (None if evaluations or seconds else 20 if small else 100),
+        n_images=images.limit or (None if evaluations or seconds else 20 if images.embedded else 100),
         most_images=len(images.source()),
         n_pairs=n_pairs,
         n_contexts=n_contexts,
@@ -159,84 +151,75 @@ def run_interactions(
     images = replace(images, limit=plan.n_images)
     echo(plan.describe(len(subjects), rate, shard))
     if amp:
-        noise, spread = amp_noise(next(iter(Games(subjects[0], images, play, 64, _ids(subjects[0], images)[:1]))))
-        echo(f"amp: rounding of {noise:.2g} in a score that varies by {spread:.2g}, {2 * noise:.2g} in a difference")
+        echo(_noise_of_amp(subjects[0], images, play))
     if dry_run:
         return {}
     chosen = _ids(subjects[0], images)
     if only_correct:
         chosen = _correct(subjects, images, chosen)
         echo(f"{len(chosen)} images that all networks get right")
-    question |= dict(n_pairs=plan.n_pairs, n_contexts=plan.n_contexts, seed=seed)
-    settings = {**question, **play.__dict__, "images": _describe(images), "chosen": list(chosen)}
+    question |= dict(n_pairs=plan.n_pairs, n_contexts=plan.n_contexts, normalise=normalise, seed=seed)
+    settings = {**question, **play.__dict__, "images": images.describe(), "chosen": list(chosen)}
     settings["only_correct"] = only_correct
     mine = chosen[shard[0] :: shard[1]]
     for subject, folder, found in zip(subjects, kept_in, tuned, strict=True):
-        kept = Parts(folder, {**settings, "name": subject.name, "network": _digest(subject.model)})
+        kept = Parts(folder, {**settings, "name": subject.name, "network": pipeline.digest(subject.model)})
         if mine:
             games = Games(subject, images, play, found.batch_size, mine)
             interactions.estimate(games, n_players, parts=kept, progress=subject.name if progress else None, **question)
-    missing = sum(len(_missing(folder)) for folder in kept_in)
-    if missing:
-        echo(f"shard {shard[0] + 1}/{shard[1]} is done; {missing} images of other shards are not there yet")
+    if pipeline.unfinished(sum(len(missing(folder)) for folder in kept_in), "images", shard, echo):
         return {}
-    reports = {subject.name: subject.report.to_dict() for subject in subjects}
-    about = {"checkpoints": reports, "device": device, "duration": time.perf_counter() - started}
     pictures = _pictures(subjects[0], images, chosen[:MAPPED])
-    return _write(Path(output), kept_in, about, pictures)
+    return write(output, kept_in, pipeline.about(subjects, device, started), pictures, echo)
 
 
-def merge(folders: Sequence[str | Path], output: str | Path) -> dict[str, Path]:
-    """Join the parts that several runs (``shard``, job arrays) left in their outputs; returns the files written.
-
-    Raises:
-        InputError: a folder without parts, parts of different settings, or images that no folder has.
-    """
-    found = [path for folder in folders for path in sorted(Path(folder, PARTS).glob(f"*/{parts.SETTINGS}"))]
-    if not found:
-        raise InputError(f"no parts in {', '.join(map(str, folders))} (no {PARTS})")
-    into = {path.parent.name: Path(output, PARTS, path.parent.name) for path in found}
-    for path in found:
-        if path.parent.resolve() != into[path.parent.name].resolve():
-            parts.merge([path.parent], into[path.parent.name])
-    for folder in into.values():
-        if missing := _missing(folder):
-            raise InputError(f"{len(missing)} images of {folder.name} are in none of the folders: {missing[:5]} ...")
-    return _write(Path(output), list(into.values()), {}, {})
+def _ratios(ratios: Sequence[float] | None, orders: Sequence[int] | None, n_players: int) -> tuple[float, ...]:
+    if orders is None:
+        return interactions.PAPER_RATIOS if ratios is None else tuple(ratios)
+    if ratios is not None:
+        raise InputError("orders are given as ratios and as numbers; take one of the two")
+    return interactions.ratios_of(orders, n_players)
 
 
-def _write(
-    output: Path, folders: Sequence[Path], about: Mapping[str, Any], pictures: Mapping[int, np.ndarray]
+def _noise_of_amp(subject: Subject, images: Images, play: Play) -> str:
+    first = next(iter(Games(subject, images, play, 64, _ids(subject, images)[:1])))
+    noise, spread = amp_noise(first)
+    return f"amp: rounding of {noise:.2g} in a score that varies by {spread:.2g}, {2 * noise:.2g} in a difference"
+
+
+def write(
+    output: str | Path,
+    folders: Sequence[Path],
+    about: Mapping[str, Any],
+    pictures: Mapping[int, np.ndarray] | None = None,
+    echo: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Path]:
-    """Tables, settings and pictures from whole parts."""
+    """Tables, settings and pictures of whole parts; the maps need the ``pictures`` of the first images.
+
+    How each network differs from the first is said through ``echo``, and stands in the file of settings.
+    """
+    output = Path(output)
     settings = {folder: parts.read_settings(folder) for folder in folders}
     results = {settings[folder]["name"]: _result(folder, settings[folder]) for folder in folders}
-    table = _stack({name: result.to_frame() for name, result in results.items()})
+    table = pipeline.stack({name: result.to_frame() for name, result in results.items()})
     first, *others = results
-    differences = {name: interactions.compare(results[name], results[first]) for name in others}
-    shared = {key: value for key, value in settings[folders[0]].items() if key not in ("name", "network")}
-    described = {
-        "analysis": "interactions",
-        "settings": {key: value for key, value in shared.items() if key not in ("images", "chosen")},
-        "images": shared["images"],
-        "chosen": shared["chosen"],
-        "networks": {settings[folder]["name"]: settings[folder]["network"] for folder in folders},
-        **{key: value for key, value in about.items() if key != "duration"},
-    }
+    differences = {name: comparison.compare(results[name], results[first]) for name in others}
+    said = [comparison.conclusion(name, results[name], first, results[first]) for name in others]
+    described = pipeline.described("interactions", list(settings.values()), about) | {"conclusions": said}
+    for sentence in said:
+        echo(sentence)
     figure = interactions_figure.plot(table)
     written = outputs.save(output, "interactions", table, described, figure, duration=about.get("duration"))
     written["rms"] = output / "interactions_rms.csv"
-    files.write_text(
-        written["rms"], _stack({name: result.rms_frame() for name, result in results.items()}).to_csv(index=False)
-    )
+    roots = pipeline.stack({name: result.rms_frame() for name, result in results.items()})
+    files.write_text(written["rms"], roots.to_csv(index=False))
     if differences:
         path = written["difference"] = output / "interactions_difference.csv"
-        files.write_text(path, _stack(differences).assign(reference=first).to_csv(index=False))
+        files.write_text(path, pipeline.stack(differences).assign(reference=first).to_csv(index=False))
     if pictures:
+        grid, shown = settings[folders[0]]["grid"], slice(len(pictures))
         maps = {
-            name: interaction_map.Maps(
-                result.ratios, shared["grid"], result.pairs[: len(pictures)], result.values[: len(pictures)]
-            )
+            name: interaction_map.Maps(result.ratios, grid, result.pairs[shown], result.values[shown])
             for name, result in results.items()
         }
         drawn = interaction_map.plot(list(pictures.values()), maps, ratios=MAP_RATIOS)
@@ -244,60 +227,27 @@ def _write(
     return written
 
 
-def _stack(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    table = pd.concat(dict(tables), names=["checkpoint"])
-    return table.reset_index(level="checkpoint").reset_index(drop=True)
-
-
 def _result(folder: Path, settings: Mapping[str, Any]) -> interactions.InteractionResult:
     kept = Parts(folder, settings)
     n_players = settings["grid"][0] * settings["grid"][1]
     found = [interactions.ImageMeasured(**kept.load(_part(index)) or {}) for index in settings["chosen"]]
-    about = {key: settings[key] for key in ("n_contexts", "seed", "estimator")}
+    about = {key: settings[key] for key in ("n_contexts", "seed", "estimator", "normalise")}
     return interactions.summarise(settings["ratios"], n_players, found, about)
 
 
-def _missing(folder: Path) -> list[int]:
+def missing(folder: Path) -> list[int]:
     """Images of which the parts do not have every order."""
     settings = parts.read_settings(folder)
-    kept, missing = Parts(folder, settings), []
+    kept, gaps = Parts(folder, settings), []
     for index in settings["chosen"]:
         arrays = kept.load(_part(index))
         if arrays is None or np.isnan(arrays["strength"]).any():
-            missing.append(index)
-    return missing
+            gaps.append(index)
+    return gaps
 
 
 def _part(index: int) -> str:
     return interactions.part_name(index)
-
-
-def _file_name(name: str) -> str:
-    return "".join(sign if sign.isalnum() or sign in "-_." else "_" for sign in name)
-
-
-def _share(shard: tuple[int, int] | None, device: str) -> tuple[tuple[int, int], str]:
-    """Which images are this process's, and on which device; torchrun says it in the environment."""
-    if shard is not None:
-        if not 0 <= shard[0] < shard[1]:
-            raise InputError(f"there is no shard {shard[0] + 1} of {shard[1]}")
-        return shard, device
-    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    if world > 1 and device == "auto" and torch.cuda.is_available():
-        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    return (rank, world), device
-
-
-def _tune(subject: Subject, folder: Path, batch_size: int | None, amp: bool, dry_run: bool) -> speed.Speed:
-    """The network's format and batch size: those found when its parts were begun, so that their bits stay the same."""
-    place = next(subject.model.parameters()).device
-    path = folder / f"speed-{place.type}-{batch_size or 'auto'}.json"
-    found = None if path.exists() else speed.tune(subject.model, subject.report.input_size, place, batch_size, amp)
-    if found and dry_run:
-        return found
-    found = speed.Speed.from_json(files.agree_json(path, found and found.to_json()))
-    subject.model.to(memory_format=found.memory_format)
-    return found
 
 
 def _allowed(
@@ -348,17 +298,3 @@ def _pictures(subject: Subject, images: Images, chosen: Sequence[int]) -> dict[i
         for image, _, index in _each(subject, images)
         if index in chosen
     }
-
-
-def _describe(images: Images) -> dict[str, Any]:
-    """What names the images, whatever the speed at which they are read."""
-    return {key: getattr(images, key) for key in ("dataset", "data_dir", "split", "limit", "seed")}
-
-
-def _digest(model: nn.Module) -> str:
-    """A short name for the weights: parts of another network are not taken for this one's."""
-    digest = hashlib.blake2b(digest_size=8)
-    for name, tensor in model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()

@@ -32,7 +32,7 @@ def games_of(name: str, n_images: int) -> list[PatchGame]:
     """A shipped network on so many of the embedded images, balanced over the classes."""
     model, report = load_encoder(name)
     subject = Subject(name, model.to(memory_format=torch.channels_last), report)
-    batch = next(iter(Images(limit=n_images, batch_size=n_images).loader(subject.report)))
+    batch = next(iter(Images(limit=n_images).loader(subject.report, n_images)))
     return [
         PatchGame(subject.model, image, label, GRID, batch_size=256, id=index)
         for image, label, index in zip(batch.images, batch.labels.tolist(), batch.indices.tolist(), strict=True)

@@ -53,4 +53,4 @@ def _curve(axes: Axes, rows: pd.DataFrame, label: str, colour: str, noise_floor:
     axes.plot(rows["ratio"], rows["J"], color=colour, label=label, marker="o", markersize=2.5)
     noisy = rows[rows["noise_floor"] > 0]
     if noise_floor:
-        axes.plot(noisy["ratio"], noisy["noise_floor"] / rows["strength"].mean(), color=colour, **NOISE_LINE)
+        axes.plot(noisy["ratio"], noisy["noise_floor"] * noisy["J"] / noisy["strength"], color=colour, **NOISE_LINE)

@@ -95,6 +95,15 @@ def test_no_coalition_of_an_image_is_asked_twice_at_neighbouring_orders():
     assert len(set(recorder.asked)) == len(recorder.asked) == result.evaluations.sum()
 
 
+@pytest.mark.parametrize("estimator", ["efficient", "paper"])
+def test_no_coalition_is_asked_twice_when_an_order_takes_several_calls(monkeypatch, estimator):
+    monkeypatch.setattr(estimators, "BLOCK", 16)
+    recorder = Recorder()
+    # order 2: C(10, 2) + C(10, 3) + C(10, 4) coalitions are all that there can be
+    estimate([recorder], 10, grid=(2, 5), orders=[0, 2, 8], n_contexts=30, estimator=estimator)
+    assert len(set(recorder.asked)) == len(recorder.asked)
+
+
 def test_first_and_last_order_share_their_one_context():
     recorder = Recorder()
     pairs = all_pairs(12, 30, np.random.default_rng(0))
@@ -179,16 +188,19 @@ def test_without_noise_every_form_is_the_absolute_value():
     np.testing.assert_allclose(unbiased_square(deltas), [4, 0, 9])
 
 
-def test_once_counts_what_it_asks_and_keeps_the_sizes_it_is_told():
+def test_once_asks_for_new_coalitions_alone_and_forgets_small_ones():
     asked = []
 
     def game(coalitions):
         asked.append(len(coalitions))
         return coalitions.sum(axis=1)
 
-    once = Once(game, frozenset({2}))
+    once = Once(game)
     rows = np.array([as_coalition(players, 4) for players in ((0, 1), (0, 1), (2,), (1, 2))])
     assert once(rows).tolist() == [2, 2, 1, 2]
-    assert once(rows).tolist() == [2, 2, 1, 2]  # (2,) is asked again, as its size is not kept
+    assert once(rows[::-1]).tolist() == [2, 1, 2, 2]
+    assert asked == [3]
+    once.forget(2)
+    assert once(rows).tolist() == [2, 2, 1, 2]  # (2,) is asked for again
     assert asked == [3, 1]
     assert once.evaluations == 4

@@ -16,7 +16,14 @@ from a2mim import seeds
 from a2mim.analysis import estimators
 from a2mim.analysis.estimators import draw_contexts, pair_strength
 from a2mim.analysis.games import PatchGame
-from a2mim.analysis.interactions import PAPER_RATIOS, estimate, orders_of, pair_deltas, relative_strength
+from a2mim.analysis.interactions import (
+    PAPER_RATIOS,
+    estimate,
+    orders_of,
+    pair_deltas,
+    ratios_of,
+    relative_strength,
+)
 from a2mim.analysis.pairs import all_pairs
 from a2mim.errors import InputError, RunError
 
@@ -187,8 +194,33 @@ def test_relative_strength_has_mean_one_over_the_sampled_ratios():
     np.testing.assert_allclose(result.J, result.strength / result.strength.mean())
 
 
+def test_relative_strength_may_have_mean_one_over_all_orders():
+    ratios = np.array([1.0, 0.0, 0.25])
+    strength = np.array([[2.0, 4.0, 1.0]])  # by ratio: 4, 1, 2; trapezoids 0.625 + 1.125
+    np.testing.assert_allclose(relative_strength(strength, ratios, "uniform-m"), strength / 1.75)
+    result = estimate([Unanimity([[0, 1]], [1.0], 9)], 9, grid=(3, 3), ratios=ratios, normalise="uniform-m")
+    np.testing.assert_allclose(result.J, relative_strength(result.strength, ratios, "uniform-m"))
+    with pytest.raises(InputError, match="unknown normalise 'mean'; known: ratios, uniform-m"):
+        estimate([], 9, normalise="mean")
+    with pytest.raises(InputError, match="needs two different ratios"):
+        estimate([], 9, ratios=(0.5,), normalise="uniform-m")
+
+
 def test_orders_are_those_of_the_published_code():
     assert orders_of(PAPER_RATIOS, 196).tolist() == [0, 9, 19, 38, 58, 77, 97, 116, 135, 155, 174, 184, 194]
+
+
+def test_orders_may_be_given_by_number():
+    for n in range(2, 300):
+        orders = list(range(n - 1))
+        assert orders_of(ratios_of(orders, n), n).tolist() == orders
+    by_number = estimate([random_game(9, 0)], 9, grid=(3, 3), orders=[0, 3, 7], n_contexts=2)
+    by_ratio = estimate([random_game(9, 0)], 9, grid=(3, 3), ratios=[0, 3 / 7, 1], n_contexts=2)
+    assert by_number.orders.tolist() == [0, 3, 7]
+    assert by_number.to_frame().equals(by_ratio.to_frame())
+    for order in (-1, 8):
+        with pytest.raises(InputError, match=f"order {order} cannot be: of 9 players a pair leaves 7"):
+            estimate([random_game(9, 0)], 9, grid=(3, 3), orders=[2, order])
 
 
 def test_ratios_of_one_order_share_one_measurement():

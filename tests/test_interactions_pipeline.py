@@ -14,10 +14,11 @@ import pytest
 import torch
 
 from a2mim.analysis import interactions_pipeline as pipeline
-from a2mim.analysis import speed
+from a2mim.analysis import merging, speed
 from a2mim.analysis.pipeline import Images
 from a2mim.errors import InputError
 
+PARTS = "interactions.parts"
 SMALL = dict(grid=(4, 4), ratios=(0.0, 0.3, 0.6, 1.0), n_pairs=6, n_contexts=4, progress=False, batch_size=64)
 
 
@@ -59,7 +60,7 @@ def test_the_same_call_takes_its_parts_and_other_settings_are_refused(tmp_path, 
 
 def test_parts_of_other_weights_are_refused(tmp_path, network):
     run(network, tmp_path)
-    settings = next((tmp_path / pipeline.PARTS).glob("*/settings.json"))
+    settings = next((tmp_path / PARTS).glob("*/settings.json"))
     settings.write_text(settings.read_text().replace(json.loads(settings.read_text())["network"], "0" * 16))
     with pytest.raises(InputError, match="parts of other settings: network"):
         run(network, tmp_path)
@@ -70,10 +71,12 @@ def test_shards_in_any_order_and_folder_give_what_one_run_gives(tmp_path, networ
     said = []
     assert run(network, tmp_path / "b", shard=(1, 2), echo=said.append) == {}
     assert "shard 2/2 is done; 2 images of other shards are not there yet" in said[-1]
-    with pytest.raises(InputError, match="2 images of fashion-resnet-scratch are in none of the folders"):
-        pipeline.merge([tmp_path / "b"], tmp_path / "none")
+    with pytest.raises(
+        InputError, match="of fashion-resnet-scratch: 2 of its parts are in none of the folders"
+    ):
+        merging.merge([tmp_path / "b"], tmp_path / "none")
     run(network, tmp_path / "a", shard=(0, 2))
-    pipeline.merge([tmp_path / "a", tmp_path / "b"], tmp_path / "merged")
+    merging.merge([tmp_path / "a", tmp_path / "b"], tmp_path / "merged")
     whole = table(tmp_path / "whole")
     assert table(tmp_path / "merged").equals(whole)
     # into one folder, as torchrun's processes write: the last one finishes
@@ -86,7 +89,7 @@ def test_shards_in_any_order_and_folder_give_what_one_run_gives(tmp_path, networ
     other = dict(SMALL, n_pairs=5)
     pipeline.run_interactions([network], tmp_path / "other", images=Images(limit=4), **other, shard=(1, 2))
     with pytest.raises(InputError, match="parts of other settings: n_pairs"):
-        pipeline.merge([tmp_path / "a", tmp_path / "other"], tmp_path / "mixed")
+        merging.merge([tmp_path / "a", tmp_path / "other"], tmp_path / "mixed")
 
 
 KILLED = """
@@ -112,7 +115,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_bits(tmp_path, network):
     killed = 0
     for _ in range(3):
         process = start(tmp_path / "killed")
-        parts = tmp_path / "killed" / pipeline.PARTS
+        parts = tmp_path / "killed" / PARTS
         wanted = len(list(parts.glob("*/*.npz"))) + rng.choice([1, 2])
         while process.poll() is None and len(list(parts.glob("*/*.npz"))) < wanted:
             time.sleep(0.005)
@@ -127,7 +130,8 @@ def test_killed_at_any_moment_it_ends_with_the_same_bits(tmp_path, network):
 
 
 def test_two_networks_are_compared_in_pairs(tmp_path):
-    written = run(None, tmp_path, checkpoints=["fashion-resnet-a2mim", "fashion-resnet-scratch"])
+    said = []
+    written = run(None, tmp_path, checkpoints=["fashion-resnet-a2mim", "fashion-resnet-scratch"], echo=said.append)
     difference = pd.read_csv(written["difference"])
     assert difference.reference.unique().tolist() == ["fashion-resnet-a2mim"]
     assert difference.checkpoint.unique().tolist() == ["fashion-resnet-scratch"]
@@ -137,6 +141,9 @@ def test_two_networks_are_compared_in_pairs(tmp_path):
     np.testing.assert_allclose(difference.J_difference, second.J - first.J, atol=1e-12)
     assert (difference.ci_low <= difference.strength_difference).all()
     assert (difference.strength_difference <= difference.ci_high).all()
+    assert said[-1].startswith("J of fashion-resnet-scratch against fashion-resnet-a2mim: ")
+    assert "over middle orders (0.3n to 0.7n) differs by" in said[-1]
+    assert json.loads((tmp_path / "interactions.json").read_text())["conclusions"] == said[-1:]
 
 
 def test_the_cost_is_said_first_and_a_dry_run_ends_there(tmp_path, network):
@@ -184,6 +191,11 @@ def test_a_list_of_pairs_may_be_given(tmp_path, network):
         run(network, tmp_path / "x", pairs=[[3, 3]])
 
 
+def test_orders_may_be_given_by_number(tmp_path, network):
+    run(network, tmp_path, ratios=None, orders=(0, 5, 14))
+    assert table(tmp_path).order.tolist() == [0, 5, 14]
+
+
 def test_amp_says_its_noise(tmp_path, network):
     said = []
     run(network, tmp_path, amp=True, echo=said.append)
@@ -195,6 +207,8 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path, netwo
         (dict(grid=(5, 5)), "a grid of 5x5 does not divide"),
         (dict(shard=(3, 3)), "there is no shard 4 of 3"),
         (dict(ratios=(1.5,)), "ratio 1.5 is outside 0 to 1"),
+        (dict(ratios=None, orders=(3, 15)), "order 15 cannot be: of 16 players a pair leaves 14"),
+        (dict(orders=(3,)), "orders are given as ratios and as numbers"),
     ):
         with pytest.raises(InputError, match=message):
             run(network, tmp_path / "x", **changes)
@@ -202,7 +216,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path, netwo
     with pytest.raises(InputError, match="shards have to agree on what they measure"):
         run(network, tmp_path / "x", shard=(0, 2), seconds=60.0)
     with pytest.raises(InputError, match=f"no parts in {tmp_path}"):
-        pipeline.merge([tmp_path], tmp_path / "m")
+        merging.merge([tmp_path], tmp_path / "m")
 
 
 def test_when_memory_runs_out_the_batch_is_halved(tmp_path, network, monkeypatch):
