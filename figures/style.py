@@ -86,7 +86,7 @@ def legend_above(
     """
     own = axes.get_legend_handles_labels()
     labels = [*own[1], *labels]
-    columns = 2 if max(map(len, labels)) < 22 else 1
+    columns = (2 if max(map(len, labels)) < 22 else 1) * max(1, round(figure.get_figwidth() / COLUMN_WIDTH))
     figure.legend([*own[0], *handles], labels, loc="outside upper center", ncols=columns)
     figure.set_figheight(height + 0.15 * math.ceil(len(labels) / columns))
 
