@@ -214,6 +214,43 @@ def interactions(network: str, images: int, repetitions: int, games: int, pairs:
     click.echo(f"throughput: {ratio:.3f} ({low:.3f}-{high:.3f}) of the bare model's")
 
 
+@main.command()
+@click.option(
+    "--network",
+    "networks",
+    multiple=True,
+    default=["fashion-resnet-a2mim", "fashion-vit-a2mim"],
+    show_default=True,
+    help="Shipped ones, or timm's architectures (resnet50, vit_small_patch16_224); once for each.",
+)
+@click.option("--pairs", default=15, show_default=True, help="Timed repetitions of each side.")
+@click.option("--batch-size", default=64, show_default=True, help="Images of all sides.")
+@click.option("--device", default="cpu", show_default=True)
+@click.option("--memory/--no-memory", default=True, show_default=True, help="Measure the memory too (Linux).")
+def probes(networks: tuple[str, ...], pairs: int, batch_size: int, device: str, memory: bool) -> None:
+    """Spectrum, variance and occlusion against the bare network; peak memory on few and on many images."""
+    import torch
+
+    from a2mim.experiments import probe_benchmark as bench
+
+    click.echo(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}, {device}; throughput as "
+        f"a share of the bare network's, bars {', '.join(f'{side} {bar}' for side, bar in bench.BARS.items())}"
+    )
+    click.echo(f"{'network':<24}{'batch':>6}{'bare ms':>9}" + "".join(f"{side:>22}" for side in bench.BARS))
+    for network in networks:
+        times = paired_times(bench.throughput(bench.subject_of(network, device), batch_size), pairs)
+        shares = times[:, :1] / times[:, 1:]
+        quartiles = ["{:.2f} ({:.2f}-{:.2f})".format(*np.quantile(share, [0.5, 0.25, 0.75])) for share in shares.T]
+        bare_ms = np.median(times[:, 0]) * 1e3
+        click.echo(f"{network:<24}{batch_size:>6}{bare_ms:>9.1f}" + "".join(f"{cell:>22}" for cell in quartiles))
+    if memory:
+        click.echo(f"peak memory of {bench.MEMORY_NETWORK} beyond the network's own, MB: few and many images")
+        for analysis, (few, many) in bench.MEMORY.items():
+            grown = [bench.peak_memory(analysis, settings) / 1e6 for settings in (few, many)]
+            click.echo(f"{analysis:<24}{grown[0]:>9.1f}{grown[1]:>9.1f}{grown[1] - grown[0]:>+9.1f}")
+
+
 def weight_files(arch: str, folder: Path) -> list[Path]:
     """A file of the architecture's weights of each kind: safetensors, and a pickle as training scripts write it."""
     import safetensors.torch

@@ -1,0 +1,109 @@
+"""What probes and occlusion cost beside the bare network: ``python -m a2mim.experiments.benchmarks probes``."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import timm
+import torch
+from safetensors.torch import save_file
+
+from a2mim.analysis import occlusion, probes_pipeline
+from a2mim.analysis.pipeline import Subject, auto_grid
+from a2mim.checkpoint import load_encoder
+from a2mim.data import Batch
+
+BARS = {"spectrum": 0.80, "radial spectrum": 0.80, "variance": 0.80, "occlusion": 0.95}
+RATIOS, RUNS = (0.25, 0.5), 2  # of occlusion: four masks for each image
+MEMORY_NETWORK = "fashion-resnet-a2mim"
+# few and many of what memory must not depend on
+MEMORY = {
+    "spectrum": ("images=Images(limit=64)", "images=Images(limit=1024)"),
+    "variance": ("images=Images(limit=64)", "images=Images(limit=1024)"),
+    "occlusion": (
+        "images=Images(limit=64), runs=1, ratios=(0.5,), batch_size=256",
+        "images=Images(limit=512), runs=4, ratios=(0.2, 0.5, 0.8), batch_size=256",
+    ),
+}
+MODULES = {"spectrum": "probes_pipeline", "variance": "probes_pipeline", "occlusion": "occlusion_pipeline"}
+
+
+def subject_of(name: str, device: str = "cpu") -> Subject:
+    """A shipped network, or one of timm's architectures with random weights, at its own image size."""
+    if not timm.is_model(name):
+        model, report = load_encoder(name)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, f"{name}.safetensors")
+            save_file(timm.create_model(name).state_dict(), path)
+            model, report = load_encoder(path, arch=name)
+    return Subject(name, model.to(device).to(memory_format=torch.channels_last), report)
+
+
+def throughput(subject: Subject, batch_size: int) -> list[Callable[[], object]]:
+    """[bare network, then each of ``BARS``], for ``paired_times``: all run ``batch_size`` images through the network.
+
+    The images are there already, normalised, as workers would have them; all sides take them in channels-last.
+    """
+    place = next(subject.model.parameters()).device
+    size = subject.report.input_size
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(batch_size, *size, generator=generator).to(place).to(memory_format=torch.channels_last)
+    batch = Batch(images, torch.zeros(batch_size, dtype=torch.int64), torch.arange(batch_size))
+    question = occlusion.Occlusion(auto_grid(size[1:]), RATIOS, RUNS)
+    some = batch_size // (len(RATIOS) * RUNS)
+
+    def wait() -> None:
+        if place.type == "cuda":
+            torch.cuda.synchronize(place)
+
+    def bare() -> None:
+        with torch.inference_mode():
+            subject.model(images)
+        wait()
+
+    def probed(probe: probes_pipeline.Probe) -> Callable[[], object]:
+        layers = probes_pipeline.layers_of(subject, None, probe)
+        return lambda: probes_pipeline.sums(subject, batch, layers, probe, batch_size)
+
+    def occluded() -> None:
+        occlusion.correct(
+            subject.model, images[:some], batch.labels[:some], range(some), question, batch_size=batch_size
+        )
+
+    probes = (
+        probes_pipeline.spectrum_probe(),
+        probes_pipeline.spectrum_probe("radial"),
+        probes_pipeline.variance_probe(),
+    )
+    return [bare, *map(probed, probes), occluded]
+
+
+def peak_memory(analysis: str, settings: str) -> int:
+    """Bytes by which an analysis raises the resident set at its highest, in a process that has run the network once.
+
+    Linux only, as for the loader's.
+    """
+    measure = f"""
+import re, sys, tempfile
+import torch
+from a2mim.analysis import pipeline, speed
+from a2mim.analysis.{MODULES[analysis]} import run_{analysis} as run
+from a2mim.analysis.pipeline import Images
+from a2mim.checkpoint import load_encoder
+speed.SECONDS = 0.0
+model, report = load_encoder({MEMORY_NETWORK!r})
+with torch.inference_mode():
+    model(torch.zeros(64, *report.input_size))
+kilobytes = lambda key: int(re.search(key + r':\\s+(\\d+)', open('/proc/self/status').read())[1])
+before = kilobytes('VmRSS')
+with tempfile.TemporaryDirectory() as folder:
+    run([{MEMORY_NETWORK!r}], folder, progress=False, {settings})
+print(kilobytes('VmHWM') - before)
+"""
+    command = [sys.executable, "-c", measure]
+    return 1024 * int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
