@@ -131,8 +131,8 @@ def run_interactions(
     play = Play(grid or pipeline.auto_grid(subjects[0].report.input_size[1:]), score, baseline, target, amp)
     n_players = play.grid[0] * play.grid[1]
     if not isinstance(pairs, str):
-        pairs = check_pairs(pairs, n_players).tolist()
-        n_pairs = len(pairs)
+        given = check_pairs(pairs, n_players).tolist()
+        pairs, n_pairs = given, len(given)
     question: dict[str, Any] = dict(
         grid=play.grid, ratios=_ratios(ratios, orders, n_players), pairs=pairs, distance=distance, estimator=estimator
     )

@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from . import style
 
 CELL = 1.05  # inches of one panel
 STRONGEST = 10  # pairs that are drawn as lines
-HEAT, LINES = "magma", "#35e0ff"
+HEAT, LINES = colormaps["OrRd"], "#08306b"
+FAINT, STRONG = 0.3, 0.9  # how much the heat covers the image, from no interaction to the strongest
+CAPTION = "heat: mean strength of a cell's pairs, up to the panel's largest; lines: the ten strongest pairs"
 
 
 class Maps(NamedTuple):
@@ -32,7 +34,8 @@ def plot(
     """A row for each image: the image, then for each network one panel for each order.
 
     A cell's heat is the mean strength |I| of the measured pairs that it belongs to, from none to the panel's own
-    largest; cells without a measured pair are left grey. Lines join the ten strongest pairs of the panel.
+    largest; cells without a measured pair show the image alone. Lines join the ten strongest pairs of the panel, the
+    stronger the wider.
 
     Args:
         images: (H, W, 3) each, pixels in 0..1.
@@ -62,7 +65,8 @@ def plot(
                     _panel(axes, image, one.grid, one.pairs[row], one.values[row, at])
                     if row == 0:
                         title = style.short_name(name, limit=24) if place == len(ratios) // 2 else ""
-                        axes.set_title(f"{title}\n$m$ = {one.ratios[at]:g}$n$", fontsize=7)
+                        axes.set_title(f"{title}\n$m$ = {_order(one.ratios[at])}", fontsize=7)
+        figure.supxlabel(CAPTION, fontsize=7)
     return figure
 
 
@@ -77,18 +81,31 @@ def heat(grid: Sequence[int], pairs: np.ndarray, values: np.ndarray) -> np.ndarr
     return np.maximum(mean, 0).reshape(tuple(grid))
 
 
+def _order(ratio: float) -> str:
+    return {0.0: "0", 1.0: "$n$"}.get(float(ratio), f"{ratio:.2g}$n$")
+
+
 def _panel(axes: Axes, image: np.ndarray, grid: Sequence[int], pairs: np.ndarray, values: np.ndarray) -> None:
     height, width = image.shape[:2]
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-    axes.imshow(np.clip(image, 0, 1).mean(axis=2), cmap="gray", vmin=0, vmax=1.4, extent=extent)
+    axes.imshow(np.clip(image, 0, 1).mean(axis=2), cmap="gray", vmin=-1.2, vmax=1, extent=extent)
     cells = heat(grid, pairs, values)
-    top = np.nanmax(cells) if np.isfinite(cells).any() else 1.0
-    axes.imshow(cells, cmap=HEAT, norm=Normalize(0, top or 1.0), alpha=0.65, extent=extent, interpolation="nearest")
+    top = np.nanmax(cells, initial=0) or 1.0
+    cover = np.where(np.isfinite(cells), FAINT + (STRONG - FAINT) * np.nan_to_num(cells) / top, 0)
+    colours = HEAT(np.nan_to_num(cells) / top)
+    colours[..., 3] = cover
+    axes.imshow(colours, extent=extent, interpolation="nearest")
     strongest = np.argsort(values)[::-1][:STRONGEST]
     side = height / grid[0], width / grid[1]
-    for pair in pairs[strongest[values[strongest] > 0]]:
-        rows, cols = np.divmod(pair, grid[1])
-        axes.plot((cols + 0.5) * side[1] - 0.5, (rows + 0.5) * side[0] - 0.5, color=LINES, linewidth=1.1)
+    for number in strongest[values[strongest] > 0]:
+        rows, cols = np.divmod(pairs[number], grid[1])
+        axes.plot(
+            (cols + 0.5) * side[1] - 0.5,
+            (rows + 0.5) * side[0] - 0.5,
+            color=LINES,
+            linewidth=0.6 + 1.2 * values[number] / values[strongest[0]],
+            solid_capstyle="round",
+        )
     axes.set_xlim(extent[:2])
     axes.set_ylim(extent[2:])
     axes.set_axis_off()

@@ -71,9 +71,7 @@ def test_shards_in_any_order_and_folder_give_what_one_run_gives(tmp_path, networ
     said = []
     assert run(network, tmp_path / "b", shard=(1, 2), echo=said.append) == {}
     assert "shard 2/2 is done; 2 images of other shards are not there yet" in said[-1]
-    with pytest.raises(
-        InputError, match="of fashion-resnet-scratch: 2 of its parts are in none of the folders"
-    ):
+    with pytest.raises(InputError, match="of fashion-resnet-scratch: 2 of its parts are in none of the folders"):
         merging.merge([tmp_path / "b"], tmp_path / "none")
     run(network, tmp_path / "a", shard=(0, 2))
     merging.merge([tmp_path / "a", tmp_path / "b"], tmp_path / "merged")
