@@ -18,9 +18,16 @@ from a2mim.errors import InputError
 S = TypeVar("S", bound="TrainSettings")
 
 
-def option(default: Any, meaning: str, choices: Iterable[str] = (), between: tuple[float, float] | None = None) -> Any:
-    """A field with its meaning, its choices and the range of its values."""
-    metadata = {"help": meaning, "choices": tuple(choices), "between": between}
+def option(
+    default: Any,
+    meaning: str,
+    choices: Iterable[str] = (),
+    between: tuple[float, float] | None = None,
+    *,
+    many: bool = False,
+) -> Any:
+    """A field with its meaning, its choices, the range of its values, and whether it takes as many as one gives."""
+    metadata = {"help": meaning, "choices": tuple(choices), "between": between, "many": many}
     if default == {}:
         return field(default_factory=dict, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -40,21 +47,34 @@ class TrainSettings:
         "fashion", "'fashion' (embedded images), 'folder', or a name that timm's create_dataset knows"
     )
     data_dir: str | None = option(None, "folder of images: one sub-folder for each class, or without labels, flat")
+    classes: str | None = option(
+        None, "these classes of an image folder alone: 'imagenet100', or a file with one name of a sub-folder a line"
+    )
     img_size: int | None = option(None, "side of the images in pixels", between=COUNT)
     limit: int | None = option(None, "train on so many images only, as many of each class as can be", between=COUNT)
     batch_size: int = option(256, "images in a batch of one process", between=COUNT)
     epochs: int = option(100, "passes over the training images", between=COUNT)
     opt: str = option("adamw", "optimiser, by timm's name")
     opt_betas: tuple[float, ...] = option((0.9, 0.999), "betas of the optimiser")
-    weight_decay: float = option(
-        0.05, "weight decay; not on vectors, biases, tokens and position embeddings", between=POSITIVE
+    opt_eps: float | None = option(None, "epsilon of the optimiser; default: its own", between=POSITIVE)
+    momentum: float = option(0.9, "momentum of SGD and its kin", between=SHARE)
+    weight_decay: float = option(0.05, "weight decay", between=POSITIVE)
+    no_decay: str = option(
+        "vectors",
+        "what is not decayed: vectors, biases, tokens and position embeddings, or the names of the authors' code",
+        ("vectors", "official"),
     )
     lr: float | None = option(
         None, "learning rate; without it lr = lr_base x images per update / lr_base_size", between=POSITIVE
     )
     lr_base: float = option(1.5e-4, "learning rate for lr_base_size images per update", between=POSITIVE)
     lr_base_size: int = option(256, "denominator of the linear learning-rate rule", between=COUNT)
-    sched: str = option("cosine", "schedule of the learning rate, by timm's name")
+    sched: str = option("cosine", "schedule of the learning rate, by timm's name: cosine, step, multistep, ...")
+    decay_milestones: tuple[float, ...] = option(
+        (90, 180, 270), "epochs at which 'multistep' decays, divided by commas", between=POSITIVE, many=True
+    )
+    decay_epochs: float | None = option(None, "epochs between two decays of 'step'; default 90", between=POSITIVE)
+    decay_rate: float = option(0.1, "factor of each decay of 'step' and 'multistep'", between=POSITIVE)
     warmup_epochs: float = option(10.0, "epochs of linear warm-up", between=POSITIVE)
     warmup_lr: float = option(1e-6, "learning rate at the start of the warm-up", between=POSITIVE)
     min_lr: float = option(0.0, "learning rate at the end", between=POSITIVE)
@@ -176,13 +196,55 @@ class FinetuneSettings(TrainSettings):
     lr_base: float = option(2.5e-4, "learning rate for lr_base_size images per update", between=POSITIVE)
     warmup_epochs: float = option(5.0, "epochs of linear warm-up", between=POSITIVE)
     layer_decay: float | None = option(None, "learning rate of each layer relative to the one above it", between=SHARE)
-    smoothing: float = option(0.1, "label smoothing", between=SHARE)
+    smoothing: float = option(0.1, "label smoothing", between=(0, 0.999))
+    bce_loss: bool = option(False, "binary cross-entropy of each class, in the place of cross-entropy")
+    bce_target_thresh: float | None = option(
+        None, "with bce_loss: targets above this count as 1, the others as 0", between=SHARE
+    )
+    mixup: float = option(0.0, "alpha of Mixup; 0 = none", between=POSITIVE)
+    cutmix: float = option(0.0, "alpha of CutMix; 0 = none", between=POSITIVE)
+    mixup_prob: float = option(1.0, "share of the batches that are mixed", between=SHARE)
+    mixup_switch_prob: float = option(0.5, "share of CutMix where there is Mixup too", between=SHARE)
+    mixup_mode: str = option("batch", "what shares one draw of the mixing", ("batch", "pair", "elem"))
     scale: tuple[float, ...] = option((0.08, 1.0), "area of the random crop, as shares of the image", between=SHARE)
+    train_interpolation: str | None = option(
+        None, "how training images are resized; default: as all", ("random", "bilinear", "bicubic", "nearest")
+    )
+    aa: str | None = option(None, "timm's name of a random augmentation: rand-m9-mstd0.5-inc1, ...")
+    color_jitter: float | None = option(None, "strength of random changes of colour, where there is no aa")
+    reprob: float = option(0.0, "probability of random erasing", between=SHARE)
+    remode: str = option("pixel", "what erased pixels become", ("const", "rand", "pixel"))
+    recount: int = option(1, "blocks that are erased at most", between=COUNT)
+    aug_repeats: int = option(
+        1, "repeated augmentation: times that an image comes, in an epoch of so many fewer images", between=COUNT
+    )
+    model_ema: bool = option(False, "keep, evaluate and save a moving average of the weights")
+    model_ema_decay: float = option(0.9998, "decay of that average", between=SHARE)
+    model_ema_warmup: bool = option(False, "let that decay grow from 0")
     crop_pct: float = option(0.875, "share of the side that the test crop keeps", between=SHARE)
+    test_img_size: int | None = option(
+        None, "side of the validation images in pixels; default: img_size", between=COUNT
+    )
+    knn: bool = option(False, "train nothing: accuracy of the nearest neighbours among the encoder's features")
+    knn_k: int = option(20, "neighbours that vote", between=COUNT)
+    knn_temperature: float = option(0.07, "temperature of their votes", between=(1e-3, float("inf")))
+
+    def augmentation(self) -> dict[str, Any]:
+        changed = {
+            "interpolation": self.train_interpolation or self.interpolation,
+            "auto_augment": self.aa,
+            "color_jitter": self.color_jitter,
+            "re_prob": self.reprob,
+            "re_mode": self.remode,
+            "re_count": self.recount,
+        }
+        return {**super().augmentation(), **changed}
 
 
-def how_many(entry: dataclasses.Field[Any]) -> int:
-    """Numbers in a setting that is a tuple; those without a default have one for each colour."""
+def how_many(entry: dataclasses.Field[Any]) -> int | None:
+    """Numbers in a setting that is a tuple, None for any; those without a default have one for each colour."""
+    if entry.metadata["many"]:
+        return None
     return len(entry.default) if isinstance(entry.default, tuple) else 3
 
 
@@ -194,8 +256,9 @@ def _checked(entry: dataclasses.Field[Any], hint: Any, value: Any) -> Any:
             return None
         raise InputError(f"{entry.name} needs a value")
     value = _converted(entry.name, kinds[0], value)
-    if isinstance(value, tuple) and len(value) != how_many(entry):
-        raise InputError(f"{entry.name} needs {how_many(entry)} numbers, not {len(value)}")
+    wanted = how_many(entry)
+    if isinstance(value, tuple) and len(value) != (wanted or len(value)):
+        raise InputError(f"{entry.name} needs {wanted} numbers, not {len(value)}")
     choices, between = entry.metadata["choices"], entry.metadata["between"]
     if choices and value not in choices:
         raise InputError(f"{entry.name} '{value}' is unknown; known: {', '.join(choices)}")
@@ -218,6 +281,7 @@ def _converted(name: str, kind: Any, value: Any) -> Any:
             return kind(value)
         if kind is dict or typing.get_origin(kind) is dict:
             return dict(value)
-        return tuple(float(number) for number in (value.split(",") if isinstance(value, str) else value))
+        numbers = value.replace(",", " ").split() if isinstance(value, str) else value
+        return tuple(float(number) for number in numbers)
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{name} cannot be {value!r}: {error}") from error

@@ -173,7 +173,8 @@ def _option(entry: dataclasses.Field[Any], hint: Any) -> Callable[..., Any]:
     elif typing.get_origin(kind) is dict:
         keywords.update(multiple=True, metavar="KEY=VALUE")
     elif typing.get_origin(kind) is tuple:
-        keywords.update(type=float, nargs=how_many(entry))
+        number = how_many(entry)
+        keywords.update(type=float, nargs=number) if number else keywords.update(type=str, metavar="N,N,...")
     elif entry.metadata["choices"]:
         keywords.update(type=click.Choice(entry.metadata["choices"]))
     else:
