@@ -12,12 +12,13 @@ import platform
 import signal
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import nn
@@ -35,30 +36,48 @@ MAX_SKIPPED = 10  # steps without a finite loss, in a row, after which a run end
 Metrics = dict[str, float]
 
 
-class Task(Protocol):
-    """What is trained, and what one step computes."""
+class BaseTask(ABC):
+    """What is trained, and what one step computes; a method sets ``model`` and ``optimizer`` and gives ``loss``.
 
+    A task knows nothing of epochs, files and processes. Under several processes ``loss`` sees this one's rows of the
+    global batch, and takes its share of what it draws by ``a2mim.distributed.share``.
+    """
+
+    model: nn.Module  # holds every weight that is trained
     optimizer: torch.optim.Optimizer
-    best_metric: str | None  # of ``evaluate``, the larger the better; None keeps no best checkpoint
+    best_metric: str | None = None  # of ``evaluate``, the larger the better; None keeps no best checkpoint
 
-    @property
-    def model(self) -> nn.Module: ...
-
+    @abstractmethod
     def loss(self, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """The loss, and detached scalars for the log; ``generator`` lies on the model's device."""
+        """The loss, a mean over the images, and detached scalars for the log.
+
+        ``generator`` lies on the model's device and stands at the same place in every process.
+        """
+
+    def after_update(self) -> None:  # noqa: B027 - few methods need it
+        """Called after each step of the optimiser that moved the weights: momentum encoders, averages of weights."""
 
     def evaluate(self) -> Metrics:
-        """What is measured after each epoch."""
+        """What is measured after each epoch; the same numbers in every process (see ``a2mim.distributed.total``)."""
+        return {}
 
+    @abstractmethod
     def describe(self) -> dict[str, Any]:
         """What a checkpoint says about the model: kind, arch, model_args, ..., and its ``state_dict``."""
+
+    def extra_state(self) -> dict[str, Any]:
+        """What a resume needs beside ``model`` and ``optimizer``: tensors and plain values."""
+        return {}
+
+    def load_extra_state(self, state: dict[str, Any]) -> None:  # noqa: B027
+        """Take back what ``extra_state`` gave."""
 
 
 class Trainer:
     """Trains a task over the epochs of a loader, and writes the run.
 
     Args:
-        task: see ``Task``.
+        task: see ``BaseTask``.
         loader: training images.
         settings: of the run.
         run: its folder.
@@ -67,7 +86,7 @@ class Trainer:
 
     def __init__(
         self,
-        task: Task,
+        task: BaseTask,
         loader: ImageLoader,
         settings: TrainSettings,
         run: Run,
@@ -101,6 +120,7 @@ class Trainer:
             "metric": dict(metrics or {}),
             "optimizer": self.task.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
+            "extra": self.task.extra_state(),
             "progress": {**progress, "sums": dict(self.sums), "counts": dict(self.counts)},
         }
 
@@ -119,6 +139,7 @@ class Trainer:
         except (RuntimeError, ValueError) as error:
             raise InputError(f"{self.run.last} belongs to another model: {str(error).splitlines()[0]}") from error
         self.scaler.load_state_dict(state["scaler"])
+        self.task.load_extra_state(state.get("extra", {}))
         for key, value in state["progress"].items():
             setattr(self, key, value)
         self.sums, self.counts = defaultdict(float, self.sums), defaultdict(int, self.counts)
@@ -199,6 +220,7 @@ class Trainer:
             self.skipped_in_row = 0
             self.scaler.step(self.task.optimizer)
             self.scaler.update()
+            self.task.after_update()
             return
         self.scaler.update()
         self.skipped += 1
@@ -277,7 +299,7 @@ def _duration(seconds: float) -> str:
 
 
 def train(
-    task: Task,
+    task: BaseTask,
     loader: ImageLoader,
     settings: TrainSettings,
     *,

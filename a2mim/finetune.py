@@ -22,7 +22,7 @@ from a2mim.runs import Run
 from a2mim.settings import FinetuneSettings
 
 
-class FinetuneTask:
+class FinetuneTask(engine.BaseTask):
     """One step of supervised training: cross-entropy with smoothed labels."""
 
     best_metric: str | None = "top1"

@@ -24,7 +24,7 @@ from a2mim.settings import PretrainSettings
 DEFAULT_MODEL = "vit_small_patch16_224"  # the smaller of the paper's two ViTs
 
 
-class PretrainTask:
+class PretrainTask(engine.BaseTask):
     """One step of A2MIM: draw masks, reconstruct, compare (Eq. 6)."""
 
     best_metric: str | None = None  # a lower reconstruction loss is not a better encoder (section 3.3)

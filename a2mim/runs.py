@@ -99,7 +99,7 @@ class Run:
 
 def _weights(state: Mapping[str, Any]) -> dict[str, Any]:
     """A checkpoint without what only a resume needs."""
-    return {key: value for key, value in state.items() if key not in ("optimizer", "scaler", "progress")}
+    return {key: value for key, value in state.items() if key not in ("optimizer", "scaler", "extra", "progress")}
 
 
 def _number(path: Path) -> int:

@@ -15,7 +15,7 @@ from a2mim.runs import Run
 from a2mim.settings import PretrainSettings
 
 
-class Toy:
+class Toy(engine.BaseTask):
     """Least squares with dropout and drawn noise, so that every source of randomness takes part."""
 
     best_metric = None
