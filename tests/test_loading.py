@@ -205,3 +205,27 @@ def _die(image):
 def test_a_worker_that_dies_ends_the_run_in_words():
     with pytest.raises(RunError, match="a worker process that reads images died"):
         list(ImageLoader(Noise(), _die, batch_size=4, workers=1))
+
+
+def test_repeated_augmentation_shows_each_image_several_times_in_one_batch_and_no_more_in_all():
+    settings = dict(batch_size=6, shuffle=True, drop_last=True, seed=3)
+    draw = lambda image: torch.rand(3, 1, 1)  # noqa: E731
+    plain, repeated = ImageLoader(Noise(24), draw, **settings), ImageLoader(Noise(24), draw, **settings, repeats=3)
+    assert len(plain) == len(repeated) == 4
+    epochs = [list(repeated.epoch(number)) for number in range(2)]
+    seen = [index for batch in epochs[0] for index in batch.indices.tolist()]
+    assert all(len(set(seen[k : k + 3])) == 1 for k in range(0, 24, 3))
+    assert len(set(seen)) == 8
+    first = epochs[0][0].images
+    # the first of each is what it is without repeats; no draw comes again in another epoch
+    assert torch.equal(first[0], images_by_index(plain.epoch(0))[seen[0]])
+    shared = set(seen) & {index for batch in epochs[1] for index in batch.indices.tolist()}
+    views = {}
+    for batch in (*epochs[0], *epochs[1]):
+        for index, image in zip(batch.indices.tolist(), batch.images, strict=True):
+            views.setdefault(index, []).append(image)
+    assert shared
+    assert all(len(torch.unique(torch.stack(views[index]), dim=0)) == 6 for index in shared)
+    assert same(epochs[1][2:], repeated.epoch(1, skip=2))
+    with pytest.raises(InputError, match="cannot be repeated 3 times: not shuffled"):
+        ImageLoader(Noise(), PLAIN, batch_size=4, repeats=3)

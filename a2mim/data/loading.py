@@ -59,6 +59,8 @@ class ImageLoader:
         workers: processes that read ahead; 0 reads in this one.
         limit: use only so many images, always the same, as many of each class as can be; ``n_images`` is what is used.
         pin_memory: put batches where a GPU can fetch them by itself.
+        repeats: repeated augmentation (Hoffer et al., 2020): each image comes so many times in a row, each time augmented
+            anew; an epoch stays as long, and so has so many fewer images. Only for what is shuffled, and no stream.
     """
 
     def __init__(
@@ -73,8 +75,15 @@ class ImageLoader:
         workers: int = 0,
         limit: int | None = None,
         pin_memory: bool = False,
+        repeats: int = 1,
     ):
-        for name, value, least in (("batch size", batch_size, 1), ("workers", workers, 0), ("limit", limit, 1)):
+        least_values = (
+            ("batch size", batch_size, 1),
+            ("workers", workers, 0),
+            ("limit", limit, 1),
+            ("repeats", repeats, 1),
+        )
+        for name, value, least in least_values:
             if value is not None and value < least:
                 raise InputError(f"{name} {value} must be at least {least}")
         self.source = source
@@ -86,7 +95,11 @@ class ImageLoader:
             )
         self.unreadable: dict[str, str] = {}
         self._turn = 0
-        settings = _Settings(self.n_images, batch_size, shuffle, drop_last, seed, workers, pin_memory)
+        if repeats > 1 and (isinstance(source, TimmStream) or not shuffle):
+            raise InputError(
+                f"the images of {source.name} cannot be repeated {repeats} times: not shuffled, or a stream"
+            )
+        settings = _Settings(self.n_images, batch_size, shuffle, drop_last, seed, workers, pin_memory, repeats)
         self._feed: _Stream | _Numbered
         if isinstance(source, TimmStream):
             self._feed = _Stream(source, transform, settings)
@@ -163,6 +176,7 @@ class _Settings:
     seed: int
     workers: int
     pin_memory: bool
+    repeats: int = 1
 
     def batches(self, images: int) -> int:
         return images // self.batch_size if self.drop_last else -(-images // self.batch_size)
@@ -177,7 +191,7 @@ class _Numbered:
             chosen = balanced_subset(source.labels(), len(source), settings.n_images, settings.seed)
         self.plan = _Plan(chosen, len(source), settings)
         self.loader = DataLoader(
-            _Samples(source, transform, settings.seed),
+            _Samples(source, transform, settings),
             sampler=self.plan,
             batch_size=None,
             num_workers=settings.workers,
@@ -197,7 +211,10 @@ class _Numbered:
 
 
 class _Plan(Sampler[list[int]]):
-    """The batches of one epoch as lists of epoch · n + index: only so do worker processes learn which epoch it is."""
+    """The batches of one epoch as lists of (epoch · repeats + repeat) · n + index.
+
+    Only so do worker processes learn which epoch it is.
+    """
 
     def __init__(self, chosen: np.ndarray, n_source: int, settings: _Settings):
         self.chosen = chosen
@@ -213,7 +230,9 @@ class _Plan(Sampler[list[int]]):
         order = self.chosen
         if self.settings.shuffle:
             order = seeds.numpy_generator(self.settings.seed, "order", self.epoch).permutation(order)
-        numbers = order + self.epoch * self.n_source
+        repeats = self.settings.repeats
+        turns = self.epoch * repeats + np.arange(len(order)) % repeats
+        numbers = np.repeat(order, repeats)[: len(order)] + turns * self.n_source
         size = self.settings.batch_size
         return (numbers[size * k : size * (k + 1)].tolist() for k in range(self.skip, len(self)))
 
@@ -221,23 +240,25 @@ class _Plan(Sampler[list[int]]):
 class _Samples(Dataset[_Item]):
     """Reads and augments one batch of a plan; runs in the worker processes."""
 
-    def __init__(self, source: ImageSource, transform: Transform, seed: int):
+    def __init__(self, source: ImageSource, transform: Transform, settings: _Settings):
         self.source = source
         self.transform = transform
-        self.seed = seed
+        self.seed = settings.seed
+        self.repeats = settings.repeats
 
     def __getitem__(self, numbers: list[int]) -> _Item:
         one = _one_by_one(self.transform)
         samples, failures = [], []
         with seeds.preserved():
             for number in numbers:
-                epoch, index = divmod(number, len(self.source))
+                turn, index = divmod(number, len(self.source))
+                epoch, repeat = divmod(turn, self.repeats)
                 try:
                     image, label = self.source[index]
                 except UnreadableError as error:
                     failures.append((error.path, error.reason))
                     continue
-                seeds.reseed(self.seed, "augment", epoch, index)
+                seeds.reseed(self.seed, "augment", epoch, index, *([repeat] if repeat else []))
                 samples.append((one(image), label, index))
         return _stack(samples, self.transform), failures
 
