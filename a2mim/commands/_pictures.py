@@ -35,7 +35,7 @@ def reconstructions(settings: PretrainSettings) -> Callable[[int, Any, Run], Non
         interval = settings.picture_interval
         if not interval or (epoch % interval and epoch != settings.epochs):
             return
-        source = open_images(settings.dataset, settings.data_dir, "train")
+        source = open_images(settings.dataset, settings.data_dir, "train", classes=settings.classes)
         transform = eval_transform(model.img_size, model.mean, model.std)
         batch = next(iter(ImageLoader(source, transform, batch_size=IMAGES, limit=IMAGES, seed=settings.seed)))
         grid = mask_grid(model.img_size, settings.mask_patch_size or auto_cell(model.img_size[0]))
