@@ -26,6 +26,7 @@ from a2mim.data.transforms import ImageTransform
 from a2mim.errors import InputError, RunError
 
 MAX_UNREADABLE = 0.01
+SHOWN = 20  # lines about single images
 MANY = 8  # a whole batch of so many images that cannot be read is no accident
 Transform = Callable[[Image.Image], torch.Tensor]
 _LOGGER = logging.getLogger("a2mim.data")
@@ -106,7 +107,9 @@ class ImageLoader:
             raise InputError(
                 f"the images of {source.name} cannot be repeated {repeats} times: not shuffled, or a stream"
             )
-        settings = _Settings(self.n_images, batch_size, shuffle, drop_last, seed, workers, pin_memory, repeats, rank=rank, world=world)
+        settings = _Settings(
+            self.n_images, batch_size, shuffle, drop_last, seed, workers, pin_memory, repeats, rank, world
+        )
         self._feed: _Stream | _Numbered
         if isinstance(source, TimmStream):
             self._feed = _Stream(source, transform, settings)
@@ -121,8 +124,6 @@ class ImageLoader:
 
     def epoch(self, number: int, skip: int = 0) -> Iterator[Batch]:
         """The batches of epoch ``number`` without the first ``skip``; an epoch of this loader still under way ends."""
-        if number < 0 or skip < 0:
-            raise InputError(f"epoch {number} and skip {skip} must not be negative")
         return (batch for batch in self._begin(number, skip) if batch is not None)
 
     def steps(self, number: int, skip: int = 0) -> Iterator[Batch]:
@@ -134,6 +135,8 @@ class ImageLoader:
             yield self._blank() if batch is None else batch
 
     def _begin(self, number: int, skip: int) -> Iterator[Batch | None]:
+        if number < 0 or skip < 0:
+            raise InputError(f"epoch {number} and skip {skip} must not be negative")
         self._turn += 1
         return self._run(self._turn, self._feed.start(number, skip))
 
@@ -159,21 +162,24 @@ class ImageLoader:
                     "a worker process that reads images died, often for lack of (shared) memory: try fewer workers or "
                     f"a smaller batch ({str(error).splitlines()[0]})"
                 ) from error
-            for path, reason in failures:
-                self._report(path, reason)
             if batch is None and len(failures) >= MANY:
                 path, reason = failures[0]
                 raise RunError(
                     f"not one image of a batch of {len(failures)} could be read ({path}: {reason}); "
                     f"is {self.source.name} still where it was?"
                 )
+            for path, reason in failures:
+                self._report(path, reason)
             yield batch
 
     def _report(self, path: str, reason: str) -> None:
         if path in self.unreadable:
             return
         self.unreadable[path] = reason
-        _LOGGER.warning("skipped an image that cannot be read (number %d): %s: %s", len(self.unreadable), path, reason)
+        if len(self.unreadable) <= SHOWN:
+            more = "; further ones are counted without a line" if len(self.unreadable) == SHOWN else ""
+            message = "skipped an image that cannot be read (number %d): %s: %s%s"
+            _LOGGER.warning(message, len(self.unreadable), path, reason, more)
         if len(self.unreadable) > MAX_UNREADABLE * self.n_images:
             examples = "; ".join(f"{name}: {why}" for name, why in list(self.unreadable.items())[:3])
             raise RunError(
@@ -305,7 +311,9 @@ class _Stream:
         self.settings = settings
 
     def __len__(self) -> int:
-        return self.settings.batches(self._samples(0).n_images, self.settings.batch_size) * max(self.settings.workers, 1)
+        return self.settings.batches(self._samples(0).n_images, self.settings.batch_size) * max(
+            self.settings.workers, 1
+        )
 
     def _samples(self, epoch: int) -> _StreamSamples:
         return _StreamSamples(self.source, self.transform, self.settings, epoch)
