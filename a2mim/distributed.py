@@ -63,6 +63,25 @@ def total(*numbers: float) -> list[float]:
     return sums.tolist()
 
 
+def gather(values: torch.Tensor) -> tuple[torch.Tensor, int]:
+    """The rows of all processes, rank by rank and without gradient, and where this process's begin among them.
+
+    Every process has to call this. The numbers of rows may differ, as they do where an image could not be read.
+    """
+    if world() == 1:
+        return values.detach(), 0
+    import torch
+    import torch.distributed as dist
+
+    counts = [values.new_zeros(1, dtype=torch.int64) for _ in range(world())]
+    dist.all_gather(counts, counts[0] + len(values))
+    rows = [int(count) for count in counts]
+    padded = torch.nn.functional.pad(values.detach(), (0, 0) * (values.ndim - 1) + (0, max(rows) - len(values)))
+    parts = [torch.empty_like(padded) for _ in rows]
+    dist.all_gather(parts, padded.contiguous())
+    return torch.cat([part[:count] for part, count in zip(parts, rows, strict=True)]), sum(rows[: rank()])
+
+
 def _number(name: str, default: int) -> int:
     text = os.environ.get(name, "") if os.environ.get("WORLD_SIZE") and os.environ.get("RANK") else ""
     if not text:

@@ -47,7 +47,7 @@ def read(path: Path) -> dict[str, Any]:
 def differences(recipe: dict[str, Any], resolved: dict[str, Any], where: str = "the recipe") -> list[str]:
     """One line for each setting of the recipe that the run has otherwise."""
     return [
-        f"{key}: {value} in {where}, {resolved[key]} here"
+        f"{key}: {value} in {where}, {resolved.get(key, 'not used')} here"
         for key, value in recipe.items()
-        if key in resolved and resolved[key] != value
+        if resolved.get(key) != value
     ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import itertools
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 from a2mim.errors import InputError
 
 S = TypeVar("S", bound="TrainSettings")
+P = TypeVar("P", bound="PretrainSettings")
 
 
 def option(
@@ -33,7 +35,9 @@ def option(
     return field(default=default, metadata=metadata)
 
 
+METHODS = ("a2mim", "simmim", "inpainting", "mocov3")
 FILLS = ("image-mean", "visible-mean", "dataset-mean", "zero", "black", "blur", "noise")
+ROUNDINGS = ("ceil", "floor", "nearest")
 COUNT, SHARE, POSITIVE = (1, float("inf")), (0, 1), (0, float("inf"))
 
 
@@ -145,16 +149,26 @@ class TrainSettings:
 
 @dataclass
 class PretrainSettings(TrainSettings):
-    """Settings of ``a2mim-pretrain``; the defaults are section 5.1 and Table A1 of the paper."""
+    """Settings of ``a2mim-pretrain``; the defaults are section 5.1 and Table A1 of the paper.
 
-    mask_layer: str = option("auto", "site of the mask token: stage3, block5, ...; auto = the paper's")
-    mask_ratio: float = option(0.6, "share of the cells that is hidden", between=SHARE)
+    The defaults of the other methods, and which settings each uses, stand in ``a2mim/methods``; ``from_values`` puts
+    them in, the constructor does not.
+    """
+
+    method: str = option("a2mim", "what the pre-training is", METHODS)
+    mask_layer: str = option(
+        "auto", "site of the mask token: stage3, block5, ...; auto = the one of the method's paper"
+    )
+    mask_ratio: float = option(0.6, "share of the cells that is hidden; of the area in inpainting", between=SHARE)
     mask_patch_size: int | None = option(
         None, "pixels of a mask cell; default 32 at 224, about a seventh elsewhere", between=COUNT
     )
+    mask_round: str = option("ceil", "how the number of hidden cells is rounded", ROUNDINGS)
     fill: str = option("image-mean", "what replaces hidden pixels", FILLS)
-    token: str = option("add", "how the mask token acts on the features", ("add", "replace", "none"))
+    token: str = option("add", "how the mask token acts on the features", ("auto", "add", "replace", "none"))
     gamma: float | None = option(None, "start of the learnable scale of features under a replacing token")
+    gamma_lr_scale: float | None = option(None, "learning rate of gamma relative to the others; default 0.1")
+    gamma_weight_decay: bool | None = option(None, "weight decay on gamma too; default: no")
     mask_token_lr_scale: float | None = option(
         None, "learning rate of the token relative to the others; default 0.1 for CNNs, else 1"
     )
@@ -176,10 +190,57 @@ class PretrainSettings(TrainSettings):
     freq_max: str | None = option(None, "ω is divided by its maximum over these", ("image", "batch", "none"))
     freq_ave_spectrum: bool | None = option(None, "average the spectra of the batch first")
     freq_norm: str | None = option(None, "norm of the DFT", ("ortho", "backward", "forward"))
+    moco_temperature: float | None = option(
+        None,
+        "temperature of mocov3; default 0.2 for networks with a patch embedding, else 1",
+        between=(1e-3, float("inf")),
+    )
+    moco_momentum: float = option(0.99, "of mocov3's keys at the start; rises to 1 as a cosine", between=SHARE)
+    moco_dim: int = option(256, "width of mocov3's queries and keys", between=COUNT)
+    moco_mlp_dim: int = option(4096, "width of the hidden layers of mocov3's projector and predictor", between=COUNT)
+    freeze_patch_embed: bool | None = option(
+        None, "leave the patch embedding as it starts; default: yes in mocov3, where there is one"
+    )
     pretrained: bool = option(False, "start from timm's weights of that name")
     picture_interval: int = option(
         5, "epochs between two pictures of reconstructions; 0 = none", between=(0, float("inf"))
     )
+
+    @classmethod
+    def from_values(cls: type[P], *layers: Mapping[str, Any]) -> P:
+        """As in ``TrainSettings``, over the defaults of the method that the layers name.
+
+        A layer that names another method than those below it leaves aside what only the old method uses, and what makes
+        up the new one (its table of defaults); from there on a setting that the method does not use is refused.
+
+        Raises:
+            InputError: also a setting that the method does not use.
+        """
+        from a2mim import methods  # and with it torch, which --help does not wait for
+
+        name, start = cls.method, 0
+        for number, layer in enumerate(layers):
+            if (layer.get("method") or name) != name:
+                name, start = layer["method"], number
+        if name not in METHODS:
+            return super().from_values(*layers)  # says so
+        method, unused = methods.METHODS[name], methods.unused(name)
+        for key, value in itertools.chain(*(layer.items() for layer in layers[start:])):
+            if key in unused and value is not None:
+                raise InputError(f"method {name} does not use {key} (given: {value}); {methods.users(key)} does")
+        aside = unused | (method.defaults.keys() if start else set())
+        lower = [{key: value for key, value in layer.items() if key not in aside} for layer in layers[:start]]
+        settings = super().from_values(method.defaults, *lower, *layers[start:])
+        if settings.gamma is None and (settings.gamma_lr_scale, settings.gamma_weight_decay) != (None, None):
+            raise InputError("gamma_lr_scale and gamma_weight_decay say how gamma is trained, and there is no gamma")
+        return settings
+
+    def as_values(self) -> dict[str, Any]:
+        """Plain values, as recipes hold them; without those that the method does not use."""
+        from a2mim import methods
+
+        unused = methods.unused(self.method)
+        return {key: value for key, value in super().as_values().items() if key not in unused}
 
     def loss_changes(self) -> dict[str, Any]:
         """Settings of the loss that were given and so go before the preset's."""

@@ -23,7 +23,7 @@ from a2mim.devices import pick_device
 from a2mim.errors import InputError
 from a2mim.figures import occlusion as occlusion_figure
 from a2mim.figures import reconstruction as reconstruction_figure
-from a2mim.masking import mask_grid, random_mask
+from a2mim.methods import MaskedMethod, masked_method
 from a2mim.model import MaskedImageModel
 
 from . import occlusion, outputs, reconstruction
@@ -168,21 +168,17 @@ def run_reconstruct(
 ) -> dict[str, Path]:
     """Reconstruction panels (Figures 5, A2) of one or several pre-trained models; returns the files written.
 
-    Six images by default. Masks default to the ratio and cell that each model was trained with; image k has the same
-    mask for all models of the same settings.
+    Six images by default. Masks default to those that each model was trained with, the square of inpainting among them,
+    and are random cells where a size of cells is given; image k has the same mask for all models of the same settings.
     """
     started = time.perf_counter()
     images = images.or_limit(6)
     subjects = load_subjects(checkpoints or PRETRAINED, load_masked_model, names=names, device=device, **loading)
     tables, pictures = {}, {}
     for subject in subjects:
-        ratio = subject.report.args.get("mask_ratio", 0.6) if mask_ratio is None else mask_ratio
-        cell = mask_patch_size or subject.report.args.get("mask_patch_size") or 32
-        grid = mask_grid(subject.report.input_size[1:], cell)
+        draw = _masks(subject.report, mask_ratio, mask_patch_size)
         batch = next(iter(replace(images, batch_size=images.limit or 6).loader(subject.report)))
-        mask = torch.cat(
-            [random_mask(1, grid, ratio, seeds.generator(seed, "mask", k)) for k in batch.indices.tolist()]
-        )
+        mask = torch.cat([draw(seeds.generator(seed, "mask", k)) for k in batch.indices.tolist()])
         model = cast(MaskedImageModel, subject.model)
         place = model.mask_token.device
         panels = reconstruction.panels(model, batch.images.to(place), mask.to(place))
@@ -191,6 +187,18 @@ def run_reconstruct(
     settings = dict(mask_ratio=mask_ratio, mask_patch_size=mask_patch_size, seed=seed, device=device)
     plot = lambda _: reconstruction_figure.plot(pictures)  # noqa: E731
     return _write(output, "reconstruct", tables, subjects, images, settings, plot, started)
+
+
+def _masks(report: LoadReport, ratio: float | None, cell: int | None) -> Callable[[torch.Generator], torch.Tensor]:
+    """What draws one mask (1, h, w) for a pre-trained model."""
+    trained = report.args
+    method = MaskedMethod if cell else masked_method(trained.get("method", "a2mim"))
+    assert method is not None  # what reconstructs was trained to
+    cell = cell or trained.get("mask_patch_size") or 32
+    ratio = trained.get("mask_ratio", 0.6) if ratio is None else ratio
+    rounding = trained.get("mask_round", "ceil")
+    height, width = report.input_size[1:]
+    return lambda generator: method.masks(1, (height, width), generator, ratio=ratio, cell=cell, rounding=rounding)
 
 
 def check_classifier(subject: Subject, source: ImageSource) -> None:

@@ -38,6 +38,14 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "a2mim",
         "this package",
+        meta=("kind=pretrain", "method=mocov3"),
+        encoders={"base": "encoder.", "momentum": "momentum_encoder."},
+        parts={"projection head": ("projector.*", "momentum_projector.*"), "prediction head": ("predictor.*",)},
+        normalisation=None,
+    ),
+    Format(
+        "a2mim",
+        "this package",
         meta=("kind=pretrain",),
         encoders={"encoder": "encoder."},
         parts={"reconstruction head": ("head.*",)},

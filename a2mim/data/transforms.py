@@ -78,7 +78,7 @@ class TwoViews:
 
 
 class RandomBlur:
-    """A Gaussian blur with sigma from 0.1 to 2 pixels, with probability ``p``: Pillow's, far faster than torchvision's."""
+    """A Gaussian blur of 0.1 to 2 pixels with probability ``p``: Pillow's, which is faster than torchvision's."""
 
     def __init__(self, p: float):
         self.p = p
@@ -97,7 +97,7 @@ def two_views(
     Each is a random crop in other colours, or in grey, and flipped; the first is always blurred, the second one time in
     ten, and solarised one time in five. The arguments are those of ``train_transform``.
     """
-    colours = dict(color_jitter=(0.4, 0.4, 0.2, 0.1), color_jitter_prob=0.8, grayscale_prob=0.2)
+    colours: dict[str, Any] = dict(color_jitter=(0.4, 0.4, 0.2, 0.1), color_jitter_prob=0.8, grayscale_prob=0.2)
     views = []
     for blurred, solarised in ((1.0, 0.0), (0.1, 0.2)):
         view = train_transform(img_size, mean, std, **crop, **colours)
