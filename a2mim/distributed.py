@@ -7,13 +7,19 @@ because settings and commands ask ``rank`` and ``world`` before anything heavy i
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
-from a2mim.errors import InputError
+from a2mim.errors import InputError, RunError
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
+
+TIMEOUT = 600  # seconds that a process waits for the others; A2MIM_TIMEOUT sets another number
 
 
 def world() -> int:
@@ -63,6 +69,18 @@ def total(*numbers: float) -> list[float]:
     return sums.tolist()
 
 
+def largest(number: int) -> int:
+    """The largest of this number over all processes; every process has to call this."""
+    if world() == 1:
+        return number
+    import torch
+    import torch.distributed as dist
+
+    found = torch.tensor(number)
+    dist.all_reduce(found, dist.ReduceOp.MAX)
+    return int(found)
+
+
 def gather(values: torch.Tensor) -> tuple[torch.Tensor, int]:
     """The rows of all processes, rank by rank and without gradient, and where this process's begin among them.
 
@@ -82,10 +100,107 @@ def gather(values: torch.Tensor) -> tuple[torch.Tensor, int]:
     return torch.cat([part[:count] for part, count in zip(parts, rows, strict=True)]), sum(rows[: rank()])
 
 
+@contextlib.contextmanager
+def group(device: torch.device) -> Iterator[None]:
+    """Inside, the processes are joined: tensors on a GPU go over NCCL, those on the CPU over gloo.
+
+    A process that dies is noticed by the others at their next step, and one that hangs after ``TIMEOUT`` seconds.
+
+    Raises:
+        RunError: the processes did not find each other, or one of them went.
+    """
+    if world() == 1:
+        yield
+        return
+    import torch.distributed as dist
+
+    seconds = _number("A2MIM_TIMEOUT", TIMEOUT)
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    try:
+        dist.init_process_group(backend, timeout=datetime.timedelta(seconds=seconds))
+    except (RuntimeError, ValueError) as error:
+        where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+        raise RunError(f"the {world()} processes did not meet at {where}: {_first_line(error)}") from error
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, RunError) or not _is_lost(error):
+            raise
+        raise RunError(
+            f"process {rank()} of {world()} lost another one, whose own message says why ({_first_line(error)})"
+        ) from error
+    finally:
+        dist.destroy_process_group()
+
+
+def synchronised(model: nn.Module, function: Any) -> Any:
+    """``function``, which computes with ``model``, made such that a backward pass leaves means over all processes.
+
+    One process gets the function itself, several a ``DistributedDataParallel`` around it (with its ``no_sync``); the
+    model stays as it is, without a prefix in its names.
+    """
+    if world() == 1:
+        return function
+    from torch import nn
+
+    class Step(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, *inputs: Any) -> Any:
+            return function(*inputs)
+
+    # which weights a method leaves without a gradient (the end of a headless encoder) is not known before
+    return nn.parallel.DistributedDataParallel(Step(), find_unused_parameters=True, gradient_as_bucket_view=True)
+
+
+def mean(values: torch.Tensor, weight: float) -> torch.Tensor:
+    """Σ weight·values / W over the W processes, on the values' own device."""
+    if world() == 1:
+        return values
+    import torch.distributed as dist
+
+    sums = values * (weight / world())
+    dist.all_reduce(sums)
+    return sums
+
+
+def share_buffers(model: nn.Module) -> None:
+    """Give every process the buffers (running statistics) of the first, so that all measure the same network."""
+    if world() > 1:
+        import torch.distributed as dist
+
+        for buffer in model.buffers():
+            dist.broadcast(buffer, src=0)
+
+
+def from_main(value: Any) -> Any:
+    """What the first process has here; any plain object."""
+    if world() == 1:
+        return value
+    import torch.distributed as dist
+
+    values = [value]
+    dist.broadcast_object_list(values, src=0)
+    return values[0]
+
+
+def _is_lost(error: RuntimeError) -> bool:
+    import torch.distributed as dist
+
+    signs = ("gloo", "NCCL", "Connection closed", "Connection reset", "Broken pipe", "Timed out", "timeout")
+    return isinstance(error, dist.DistError) or any(sign in str(error) for sign in signs)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).strip().splitlines()[0]
+
+
 def _number(name: str, default: int) -> int:
     text = os.environ.get(name, "") if os.environ.get("WORLD_SIZE") and os.environ.get("RANK") else ""
     if not text:
         return default
     if not text.isdigit():
-        raise InputError(f"{name}={text} must be a whole number; torchrun sets it")
+        raise InputError(f"{name}={text} must be a whole number")
     return int(text)

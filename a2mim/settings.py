@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from a2mim import distributed
 from a2mim.errors import InputError
 
 S = TypeVar("S", bound="TrainSettings")
@@ -96,9 +97,14 @@ class TrainSettings:
     amp: bool = option(False, "automatic mixed precision; losses stay in float32")
     amp_dtype: str = option("bfloat16", "type of mixed precision", ("bfloat16", "float16"))
     channels_last: bool = option(False, "memory format NHWC, faster for most CNNs")
+    sync_bn: bool = option(True, "batch norm over all processes (on GPUs); one process needs none")
+    torchcompile: str | None = option(None, "compile the network by this backend of torch.compile: inductor, ...")
+    grad_checkpointing: bool = option(False, "compute activations again in the backward pass: less memory, more time")
     workers: int = option(1, "processes that read images", between=(0, float("inf")))
     device: str = option("auto", "auto, cpu, cuda, cuda:1, mps")
     seed: int = option(0, "of everything that is drawn", between=(0, float("inf")))
+    log_tensorboard: bool = option(False, "write the numbers for TensorBoard too (extra 'tensorboard')")
+    log_wandb: bool = option(False, "send the numbers to Weights & Biases too (extra 'wandb')")
     log_interval: int = option(20, "updates between two lines of the log", between=COUNT)
     checkpoint_hist: int = option(
         1, "how many checkpoint-N.pth.tar to keep beside last.pth.tar", between=(0, float("inf"))
@@ -137,7 +143,8 @@ class TrainSettings:
 
     def loading(self) -> dict[str, Any]:
         """Keywords of ``a2mim.data.ImageLoader`` that training and validation share."""
-        return {name: getattr(self, name) for name in ("batch_size", "seed", "workers")}
+        own = {"rank": distributed.rank(), "world": distributed.world()}
+        return {name: getattr(self, name) for name in ("batch_size", "seed", "workers")} | own
 
     def learning_rate(self, images_per_update: int) -> tuple[float, str]:
         """The learning rate, and how it came about in words (linear scaling rule: lr_base·images / lr_base_size)."""
@@ -227,7 +234,7 @@ class PretrainSettings(TrainSettings):
         method, unused = methods.METHODS[name], methods.unused(name)
         for key, value in itertools.chain(*(layer.items() for layer in layers[start:])):
             if key in unused and value is not None:
-                raise InputError(f"method {name} does not use {key} (given: {value}); {methods.users(key)} does")
+                raise InputError(f"method {name} does not use {key} (given: {value}); it is for {methods.users(key)}")
         aside = unused | (method.defaults.keys() if start else set())
         lower = [{key: value for key, value in layer.items() if key not in aside} for layer in layers[:start]]
         settings = super().from_values(method.defaults, *lower, *layers[start:])

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import signal
 
 import pytest
 import torch
@@ -93,10 +94,10 @@ def test_a_run_stopped_anywhere_and_resumed_ends_bit_for_bit_the_same(tmp_path, 
 
     def loss(batch, generator):
         if first.task.steps + 1 == stop_at:
-            first.stop = engine.signal.SIGTERM
+            first.stop.asked = signal.SIGTERM
         return original(batch, generator)
 
-    first.task.loss = loss
+    first.loss = loss
     with pytest.raises(KeyboardInterrupt):
         first.fit()
     second = trainer(tmp_path)
@@ -183,14 +184,14 @@ def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint(tmp_path, monke
     subject = trainer(tmp_path)
     real, saves = torch.save, []
 
-    def save(value, path):
-        saves.append(path)
+    def save(value, handle):
+        saves.append(handle)
         if len(saves) > 2:
             raise OSError(28, "No space left on device")
-        real(value, path)
+        real(value, handle)
 
     monkeypatch.setattr(torch, "save", save)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(RunError, match=r"No space left on device.*last\.pth\.tar is intact"):
         subject.fit()
     monkeypatch.undo()
     second = trainer(tmp_path)
