@@ -143,7 +143,7 @@ def finetune(
         echo=echo,
         start=start,
     )
-    if task.confusion is not None and distributed.is_main():
+    if task.confusion is not None and run.writes:
         write_confusion(run.path / "confusion.csv", task.confusion, source.classes)
     return run
 

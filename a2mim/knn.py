@@ -45,10 +45,11 @@ def nearest_neighbours(
     model, settings = build_classifier(settings, checkpoint, source, echo, num_classes=0, **reading)
     model.to(device)
     bank_loader, query_loader = loaders(settings, source, validation, device, plain=True)
-    bank = normalised_features(model, bank_loader)
-    queries = (normalised_features(model, [batch]) for batch in query_loader)
     options = {"k": settings.knn_k, "temperature": settings.knn_temperature}
-    top1, top5, images = accuracy(bank, queries, len(source.classes), **options)
+    with distributed.group(device):
+        bank = normalised_features(model, bank_loader)
+        queries = (normalised_features(model, [batch]) for batch in query_loader)
+        top1, top5, images = accuracy(bank, queries, len(source.classes), **options)
     result = {"top1": top1, "top5": top5, "images": images, "bank": len(bank[0]), "width": bank[0].shape[1], **options}
     if folder is not None and distributed.is_main():
         about = {"checkpoint": None if checkpoint is None else str(checkpoint), "settings": settings.as_values()}

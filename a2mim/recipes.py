@@ -28,6 +28,17 @@ def find(name: str, folders: Iterable[Path]) -> Path:
     raise InputError(f"no recipe '{name}': no such file, nor one of the presets {', '.join(order)}")
 
 
+def listing(program: str, folders: Iterable[Path]) -> list[tuple[str, str]]:
+    """The presets whose header names ``program`` in its command: name, and the first line of the header."""
+    found = []
+    for folder in folders:
+        for file in sorted(Path(folder).glob("*.yaml")):
+            header = [line.lstrip("# ") for line in file.read_text(encoding="utf-8").splitlines() if line[:1] == "#"]
+            if any(line.startswith(f"Command: {program} ") for line in header):
+                found.append((file.stem, header[0]))
+    return found
+
+
 def read(path: Path) -> dict[str, Any]:
     """The settings in a recipe file.
 

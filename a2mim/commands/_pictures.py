@@ -11,6 +11,7 @@ import pandas as pd
 from a2mim import seeds
 from a2mim.analysis import outputs, reconstruction
 from a2mim.data import ImageLoader, eval_transform, open_images
+from a2mim.figures import confusion as confusion_figure
 from a2mim.figures import reconstruction as reconstruction_figure
 from a2mim.figures import training
 from a2mim.methods import masked_method
@@ -22,9 +23,22 @@ IMAGES = 6
 
 def learning_curve(run: Run) -> Path:
     """Draw summary.csv as curve.png and curve.pdf; returns the path of the first."""
+    picture = run.path / "curve.png"
+    if not run.writes:
+        return picture
     figure = training.plot(pd.read_csv(run.path / "summary.csv"))
     outputs.save_figure(figure, run.path / "curve.pdf")
-    return outputs.save_figure(figure, run.path / "curve.png")
+    return outputs.save_figure(figure, picture)
+
+
+def confusion(run: Run) -> Path | None:
+    """Draw confusion.csv as confusion.png and .pdf; None where the run has none (too many classes)."""
+    table = run.path / "confusion.csv"
+    if not table.is_file():
+        return None
+    figure = confusion_figure.plot(pd.read_csv(table, keep_default_na=False))  # a class may be called NA
+    outputs.save_figure(figure, run.path / "confusion.pdf")
+    return outputs.save_figure(figure, run.path / "confusion.png")
 
 
 def reconstructions(settings: PretrainSettings) -> Callable[[int, Any, Run], None]:
