@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from a2mim.errors import InputError, RunError
@@ -133,26 +133,73 @@ def group(device: torch.device) -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def synchronised(model: nn.Module, function: Any) -> Any:
-    """``function``, which computes with ``model``, made such that a backward pass leaves means over all processes.
+class Synchronised:
+    """A loss whose backward pass leaves the mean over all processes in the gradients of ``model``.
 
-    One process gets the function itself, several a ``DistributedDataParallel`` around it (with its ``no_sync``); the
-    model stays as it is, without a prefix in its names.
+    One process calls ``function`` itself, several a ``DistributedDataParallel`` around it; the model stays as it is,
+    without a prefix in its names.
+
+    Args:
+        model: its trained weights are what is synchronised.
+        function: computes with ``model``; the first thing that it returns is the loss.
     """
-    if world() == 1:
-        return function
-    from torch import nn
 
-    class Step(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
+    def __init__(self, model: nn.Module, function: Callable[..., Any]):
+        self.model, self.function = model, function
+        self.step: nn.parallel.DistributedDataParallel | None = None
 
-        def forward(self, *inputs: Any) -> Any:
-            return function(*inputs)
+    def __call__(self, *inputs: Any) -> Any:
+        if world() == 1:
+            return self.function(*inputs)
+        if self.step is None:
+            self.step = self._parallel(inputs)
+        return self.step(*inputs)
 
-    # which weights a method leaves without a gradient (the end of a headless encoder) is not known before
-    return nn.parallel.DistributedDataParallel(Step(), find_unused_parameters=True, gradient_as_bucket_view=True)
+    def local(self) -> contextlib.AbstractContextManager[None]:
+        """Inside, gradients are added up in each process for itself, until the next pass outside."""
+        # before the first pass there is nothing to hold back: a mean more does not change the sum's mean
+        return self.step.no_sync() if self.step is not None else contextlib.nullcontext()
+
+    def _parallel(self, inputs: tuple[Any, ...]) -> nn.parallel.DistributedDataParallel:
+        from torch import nn
+
+        model, function = self.model, self.function
+
+        class Step(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.model = model
+
+            def forward(self, *inputs: Any) -> Any:
+                return function(*inputs)
+
+        # looking for weights without a gradient costs time in every step: done only where there are some
+        unused = self._has_unused(inputs)
+        return nn.parallel.DistributedDataParallel(Step(), find_unused_parameters=unused, gradient_as_bucket_view=True)
+
+    def _has_unused(self, inputs: tuple[Any, ...]) -> bool:
+        """Whether the loss leaves some weights without a gradient; one forward pass, of which nothing remains."""
+        import torch
+
+        generators = [value for value in inputs if isinstance(value, torch.Generator)]
+        states = [generator.get_state() for generator in generators]
+        buffers = [buffer.clone() for buffer in self.model.buffers()]
+        device = next(self.model.parameters()).device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            nodes = [self.function(*inputs)[0].grad_fn]
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
+        with torch.no_grad():
+            for buffer, kept in zip(self.model.buffers(), buffers, strict=True):
+                buffer.copy_(kept)
+        seen, reached = set(), set()
+        while nodes:
+            node = nodes.pop()
+            if node is not None and node not in seen:
+                seen.add(node)
+                reached.add(id(getattr(node, "variable", None)))  # of a leaf, its weight
+                nodes += [following for following, _ in node.next_functions]
+        return any(id(weight) not in reached for weight in self.model.parameters() if weight.requires_grad)
 
 
 def mean(values: torch.Tensor, weight: float) -> torch.Tensor:

@@ -111,7 +111,7 @@ class Trainer:
         self.scheduler = create_scheduler(task.optimizer, settings, self.updates_per_epoch)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.amp and settings.amp_dtype == "float16")
         self.remarks = prepare(task.model, settings)
-        self.loss = distributed.synchronised(task.model, task.loss)
+        self.loss = distributed.Synchronised(task.model, task.loss)
         self.epoch = self.batch = self.updates = 0  # where the run stands: batches of this epoch that are done
         self.skipped = self.skipped_in_row = 0
         self.best = -math.inf
@@ -242,8 +242,7 @@ class Trainer:
         if self.batch % self.settings.grad_accum_steps == 0:
             self.task.optimizer.zero_grad()
             self.scheduler.step_update(self.updates)
-        alone = update or distributed.world() == 1
-        with contextlib.nullcontext() if alone else self.loss.no_sync():
+        with contextlib.nullcontext() if update else self.loss.local():
             with torch.autocast(self.device.type, getattr(torch, self.settings.amp_dtype), enabled=self.settings.amp):
                 loss, values = self.loss(step.batch, generator)
             self.scaler.scale(loss * (step.weight / self._batches_of_update())).backward()

@@ -97,7 +97,7 @@ def test_a_run_stopped_anywhere_and_resumed_ends_bit_for_bit_the_same(tmp_path, 
             first.stop.asked = signal.SIGTERM
         return original(batch, generator)
 
-    first.loss = loss
+    first.loss.function = loss
     with pytest.raises(KeyboardInterrupt):
         first.fit()
     second = trainer(tmp_path)
