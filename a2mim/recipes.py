@@ -32,9 +32,9 @@ def listing(program: str, folders: Iterable[Path]) -> list[tuple[str, str]]:
     """The presets whose header names ``program`` in its command: name, and the first line of the header."""
     found = []
     for folder in folders:
-        for file in sorted(Path(folder).glob("*.yaml")):
+        for file in sorted(Path(folder).glob("*.yaml"), key=lambda file: file.stem):
             header = [line.lstrip("# ") for line in file.read_text(encoding="utf-8").splitlines() if line[:1] == "#"]
-            if any(line.startswith(f"Command: {program} ") for line in header):
+            if any(line.startswith("Command: ") and f" {program} " in line for line in header):
                 found.append((file.stem, header[0]))
     return found
 

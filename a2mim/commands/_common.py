@@ -76,6 +76,22 @@ TRUST = click.option(
 WHICH = click.option("--which", help="The encoder of a file with several (teacher, ema, ...); inspect lists them.")
 
 
+def list_recipes(program: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """``--list-recipes``: the presets of this command, each with the first line of what it says of itself."""
+
+    def show(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+        if wanted and not context.resilient_parsing:
+            from a2mim import recipes
+
+            for name, line in recipes.listing(program, recipe_folders()):
+                click.echo(f"{name:<26} {line}")
+            context.exit()
+
+    return click.option(
+        "--list-recipes", is_flag=True, expose_value=False, is_eager=True, callback=show, help="List the presets."
+    )
+
+
 def loading_options(command: Callable[..., None]) -> Callable[..., None]:
     """What every command takes that reads a network: ``loading`` makes the loader's keywords of them."""
     for option in (
