@@ -148,7 +148,7 @@ def replacement(
             sigma H/8; ``noise`` white noise of unit variance after normalisation; or a tensor of such a shape.
         mask: bool (B, h, w), True = masked; used by ``visible-mean`` alone.
         mean, std: normalisation of the images, one number for each channel, in units of [0, 1] pixels.
-        generator: for ``noise``, on the CPU.
+        generator: for ``noise``; without one torch's own of the images' device.
 
     Returns:
         Tensor that broadcasts to (B, 3, H, W), on the images' device.
@@ -178,7 +178,8 @@ def replacement(
         radius = min(int(3 * sigma), min(images.shape[-2:]) - 1)
         return gaussian_blur(images, [2 * radius + 1, 2 * radius + 1], [sigma, sigma])
     if fill == "noise":
-        return torch.randn(images.shape, generator=generator).to(images)
+        device = images.device if generator is None else generator.device
+        return torch.randn(images.shape, generator=generator, device=device).to(images)
     raise InputError(f"unknown fill '{fill}'; known: {', '.join(FILLS)}")
 
 

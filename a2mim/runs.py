@@ -73,7 +73,7 @@ class Run:
         """
         file = self.path / "args.yaml"
         begun = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        now = yaml.safe_load(yaml.safe_dump(dict(values)))  # a tuple is a list in YAML
+        now = yaml.safe_load(yaml.safe_dump(dict(values), sort_keys=False))  # a tuple is a list in YAML
         if world != begun_world and begun:
             together = begun.pop("batch_size") * begun_world
             if now["batch_size"] * world != together:

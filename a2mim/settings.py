@@ -247,7 +247,8 @@ class PretrainSettings(TrainSettings):
         from a2mim import methods
 
         unused = methods.unused(self.method)
-        return {key: value for key, value in super().as_values().items() if key not in unused}
+        values = {"method": self.method, **super().as_values()}
+        return {key: value for key, value in values.items() if key not in unused}
 
     def loss_changes(self) -> dict[str, Any]:
         """Settings of the loss that were given and so go before the preset's."""

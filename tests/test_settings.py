@@ -6,7 +6,7 @@ import pytest
 
 from a2mim import losses, masking, model
 from a2mim.errors import InputError
-from a2mim.settings import FILLS, FinetuneSettings, PretrainSettings
+from a2mim.settings import FILLS, ROUNDINGS, FinetuneSettings, PretrainSettings
 
 
 def test_defaults_are_the_papers():
@@ -72,8 +72,9 @@ def test_values_round_trip():
 def test_names_and_choices_are_those_of_the_modules_that_use_them():
     # settings.py imports no torch, so it repeats them; this holds the two together
     assert FILLS == masking.FILLS
+    assert tuple(masking.ROUNDINGS) == ROUNDINGS
     fields = {field.name: field for field in dataclasses.fields(PretrainSettings)}
-    assert fields["token"].metadata["choices"] == model.TOKENS
+    assert fields["token"].metadata["choices"] == ("auto", *model.TOKENS)
     of_loss = {field.name: field for field in dataclasses.fields(losses.LossSettings)}
     own = {name for name in fields if name.startswith(("loss_", "freq_"))}
     assert own == set(of_loss)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from a2mim.methods.a2mim import A2MIM
-from a2mim.methods.base import Method
 from a2mim.methods.inpainting import Inpainting
 from a2mim.methods.masked import MaskedMethod
+from a2mim.methods.method import Method
 from a2mim.methods.mocov3 import MoCoV3
 from a2mim.methods.simmim import SimMIM
 

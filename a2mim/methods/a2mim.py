@@ -6,6 +6,8 @@ from typing import ClassVar
 
 from a2mim.losses import LossSettings
 from a2mim.methods.masked import MaskedMethod
+from a2mim.methods.method import Encoder
+from a2mim.settings import PretrainSettings
 
 
 class A2MIM(MaskedMethod):
@@ -27,5 +29,14 @@ class A2MIM(MaskedMethod):
     }
 
     @classmethod
-    def site_and_token(cls, settings, encoder):
+    def site_and_token(cls, settings: PretrainSettings, encoder: Encoder) -> tuple[str, str]:
         return settings.mask_layer, "add" if settings.token == "auto" else settings.token
+
+    def summary(self) -> str:
+        loss = self.criterion.settings
+        if not loss.freq_ave_spectrum or not loss.freq_lambda:
+            return super().summary()
+        return (
+            f"{super().summary()}; spectra are averaged over a batch, so that freq_lambda {loss.freq_lambda:g} means "
+            f"another weight at another batch size than {self.settings.batch_size}"
+        )

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import torch
 
 from a2mim.masking import square_mask
-from a2mim.methods.base import Encoder
 from a2mim.methods.masked import MaskedMethod
+from a2mim.methods.method import Encoder
 from a2mim.settings import PretrainSettings
 
 

@@ -11,7 +11,7 @@ from a2mim.data import Batch
 from a2mim.distributed import share, world
 from a2mim.losses import MIMLoss
 from a2mim.masking import auto_cell, mask_grid, random_mask
-from a2mim.methods.base import Encoder, Method, create_encoder, patch_embedding
+from a2mim.methods.method import Encoder, Method, create_encoder, patch_embedding
 from a2mim.model import MaskedImageModel
 from a2mim.settings import PretrainSettings
 

@@ -16,7 +16,7 @@ from torch import nn
 from a2mim.data import Batch, two_views
 from a2mim.distributed import gather
 from a2mim.errors import InputError
-from a2mim.methods.base import Encoder, Method, create_encoder, patch_embedding
+from a2mim.methods.method import Encoder, Method, create_encoder, patch_embedding
 from a2mim.settings import PretrainSettings
 
 

@@ -7,8 +7,8 @@ from typing import ClassVar
 from torch import nn
 
 from a2mim.errors import InputError
-from a2mim.methods.base import Encoder, patch_embedding
 from a2mim.methods.masked import MaskedMethod
+from a2mim.methods.method import Encoder, patch_embedding
 from a2mim.model import MaskedImageModel
 from a2mim.settings import PretrainSettings
 
