@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from a2mim.errors import InputError, RunError
@@ -67,6 +67,17 @@ def total(*numbers: float) -> list[float]:
     sums = torch.tensor(numbers, dtype=torch.float64)
     dist.all_reduce(sums)  # on the CPU: see ``group``
     return sums.tolist()
+
+
+def union(values: Iterable[str]) -> set[str]:
+    """What any of the processes has; every process has to call this."""
+    if world() == 1:
+        return set(values)
+    import torch.distributed as dist
+
+    found: list[Any] = [None] * world()
+    dist.all_gather_object(found, set(values))
+    return set().union(*found)
 
 
 def largest(number: int) -> int:

@@ -294,15 +294,16 @@ class Trainer:
         metrics = {key: value / self.counts[key] for key, value in self.sums.items()}
         distributed.share_buffers(self.task.model)
         metrics.update(self.task.evaluate())
-        unreadable, waited = distributed.total(len(self.loader.unreadable), self.waited)
+        unreadable = distributed.union(self.loader.unreadable)
+        waited = distributed.total(self.waited)[0] / distributed.world()
         self.sums.clear()
         self.counts.clear()
         self.epoch, self.batch = self.epoch + 1, 0
         score = metrics.get(self.task.best_metric or "", -math.inf)
         better, self.best = score > self.best, max(score, self.best)
         speed = images / seconds
-        row = {**metrics, "lr": lr, "images_per_second": speed, "waiting": waited / distributed.world() / seconds}
-        row |= {"skipped": self.skipped, "unreadable": int(unreadable)}
+        row = {**metrics, "lr": lr, "images_per_second": speed, "waiting": waited / seconds}
+        row |= {"skipped": self.skipped, "unreadable": len(unreadable)}
         if self.logs:
             self.logs.epoch(self.epoch, self.updates, row)
         self.run.keep(self.state(metrics), epoch=self.epoch, history=self.settings.checkpoint_hist, best=better)
