@@ -42,14 +42,16 @@ FORMATS: tuple[Format, ...] = (
         encoders={"base": "encoder.", "momentum": "momentum_encoder."},
         parts={"projection head": ("projector.*", "momentum_projector.*"), "prediction head": ("predictor.*",)},
         normalisation=None,
+        exact=True,
     ),
     Format(
         "a2mim",
         "this package",
         meta=("kind=pretrain",),
         encoders={"encoder": "encoder."},
-        parts={"reconstruction head": ("head.*",)},
+        parts={"reconstruction head": ("head.*",), "mask token": ("mask_token", "gamma")},
         normalisation=None,
+        exact=True,
     ),
     Format(
         "a2mim",
@@ -58,6 +60,7 @@ FORMATS: tuple[Format, ...] = (
         encoders={"encoder": ""},
         kind="classifier",
         normalisation=None,
+        exact=True,
     ),
     Format(
         "a2mim",
@@ -66,6 +69,7 @@ FORMATS: tuple[Format, ...] = (
         encoders={"encoder": ""},
         kind="encoder",
         normalisation=None,
+        exact=True,
     ),
     Format(
         "timm",
