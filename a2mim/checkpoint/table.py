@@ -57,7 +57,7 @@ FORMATS: tuple[Format, ...] = (
         "a2mim",
         "this package",
         meta=("kind=finetune",),
-        encoders={"encoder": ""},
+        encoders={"ema": "*ema:", "encoder": ""},
         kind="classifier",
         normalisation=None,
         exact=True,

@@ -37,7 +37,9 @@ class SeedsCommand(click.Command):
 @click.option("--output", default="runs", show_default=True, help="Folder for runs.")
 @click.option("--experiment", help="Name of the run.  [default: finetune-<checkpoint or model>]")
 @click.option("--resume", is_flag=False, flag_value="auto", metavar="[auto|RUN]", help="Go on where a run stopped.")
-@click.option("--seeds", metavar="N N ...", help="Several trials, one for each seed, and a table with mean and deviation.")
+@click.option(
+    "--seeds", metavar="N N ...", help="Several trials, one for each seed, and a table with mean and deviation."
+)
 @_common.list_recipes("a2mim-finetune")
 @_common.WHICH
 @_common.TRUST
