@@ -201,22 +201,6 @@ def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint(tmp_path, monke
     assert same(weights(second), uninterrupted)
 
 
-def test_a_resumed_run_must_be_the_same_run(tmp_path):
-    run = Run(tmp_path)
-    run.write_settings(SETTINGS.as_values())
-    run.check_settings({**SETTINGS.as_values(), "epochs": 9, "workers": 3})
-    run.check_settings({**SETTINGS.as_values(), "scale": SETTINGS.scale})
-    with pytest.raises(InputError, match="begun with batch_size=16, and cannot go on with batch_size=32"):
-        run.check_settings({**SETTINGS.as_values(), "batch_size": 32})
-
-
-def test_a_new_run_never_takes_an_old_folder(tmp_path):
-    for name in ("a", "a-2", "a-3"):
-        run = Run.create(tmp_path, "a")
-        assert run.path.name == name
-        run.log("start")
-
-
 def test_numbered_checkpoints_are_kept_as_asked(tmp_path):
     subject = trainer(tmp_path, PretrainSettings(**{**vars(SETTINGS), "checkpoint_hist": 2}))
     subject.fit()
