@@ -162,7 +162,11 @@ class PretrainSettings(TrainSettings):
     them in, the constructor does not.
     """
 
-    method: str = option("a2mim", "what the pre-training is", METHODS)
+    method: str = option(
+        "a2mim",
+        "what the pre-training is; the defaults shown are those of a2mim, the others have some of their own",
+        METHODS,
+    )
     mask_layer: str = option(
         "auto", "site of the mask token: stage3, block5, ...; auto = the one of the method's paper"
     )
