@@ -28,7 +28,7 @@ from a2mim.checkpoint import read_checkpoint
 from a2mim.data import Batch, ImageLoader
 from a2mim.devices import prepare
 from a2mim.errors import InputError, RunError
-from a2mim.logs import Logs, say
+from a2mim.logs import Logs, check_readers, say
 from a2mim.optimisation import create_scheduler
 from a2mim.runs import Run
 from a2mim.settings import TrainSettings
@@ -103,6 +103,7 @@ class Trainer:
         run: Run,
         on_epoch_end: Callable[[int, nn.Module, Run], None] = lambda *_: None,
     ):
+        check_readers(settings)
         self.task, self.loader, self.settings, self.run, self.on_epoch_end = task, loader, settings, run, on_epoch_end
         self.device = next(task.model.parameters()).device
         self.updates_per_epoch = max(1, math.ceil(len(loader) / settings.grad_accum_steps))

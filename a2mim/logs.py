@@ -33,9 +33,6 @@ class Logs:
         run: its folder.
         settings: of the run; they say which readers there are.
         update: where the run stands; what TensorBoard has from later updates of an abandoned course, goes.
-
-    Raises:
-        InputError: a reader whose package is not installed.
     """
 
     def __init__(self, run: Run, settings: TrainSettings, update: int = 0):
@@ -43,10 +40,7 @@ class Logs:
         self.sinks: list[Sink] = []
         if not run.writes:
             return
-        if settings.log_tensorboard:
-            require("tensorboard", "--log-tensorboard")
         if settings.log_wandb:
-            require("wandb", "--log-wandb")
             self.sinks.append(WeightsAndBiases(run, settings.as_values()))
         if settings.log_tensorboard:
             self.sinks.append(TensorBoard(run, update))
@@ -133,11 +127,14 @@ class WeightsAndBiases:
         self.session.finish()
 
 
-def require(package: str, flag: str) -> None:
-    """Look for a package that only an extra installs.
+def check_readers(settings: TrainSettings) -> None:
+    """Look for the packages that only an extra installs, before anything is written.
 
     Raises:
-        InputError: it is not installed; the message names the extra.
+        InputError: one that the settings ask for is not there; the message names the extra.
     """
-    if importlib.util.find_spec(package) is None:
-        raise InputError(f"{flag} needs the package {package}, which is not installed: pip install 'a2mim[{package}]'")
+    for package, asked in (("tensorboard", settings.log_tensorboard), ("wandb", settings.log_wandb)):
+        if asked and importlib.util.find_spec(package) is None:
+            raise InputError(
+                f"--log-{package} needs the package {package}, which is not installed: pip install 'a2mim[{package}]'"
+            )
