@@ -2,13 +2,19 @@
 
 import csv
 import json
+import re
+import resource
 import signal
 
 import pytest
 import torch
+from click.testing import CliRunner
+from processes import result, start
+from small_data import write_images
 from torch import nn
 
 from a2mim import checkpoint, engine
+from a2mim.commands.pretrain import main
 from a2mim.data import ImageLoader, open_images, train_transform
 from a2mim.errors import InputError, RunError
 from a2mim.optimisation import create_optimizer
@@ -199,6 +205,100 @@ def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint(tmp_path, monke
     assert second.epoch == 1
     second.fit()
     assert same(weights(second), uninterrupted)
+
+
+@pytest.mark.parametrize("room", [50, 3000])
+def test_no_room_for_a_real_write_is_one_line(tmp_path, room, uninterrupted):
+    def fill():
+        def limit(epoch, model, run):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))  # as a full disk does: a row, a checkpoint
+
+        trainer(tmp_path, on_epoch_end=limit).fit()
+
+    _, results = start(1, fill)
+    _, error = result(results)
+    assert isinstance(error, RunError)
+    assert re.search(r"File too large.*last\.pth\.tar is intact", str(error)), error
+    assert not [path for path in tmp_path.iterdir() if path.name.endswith(".partial")]
+    second = trainer(tmp_path)
+    second.resume()
+    assert second.epoch in (1, 2)
+    second.fit()
+    assert same(weights(second), uninterrupted)
+
+
+def test_an_output_that_cannot_be_written_is_told_at_once(tmp_path):
+    (tmp_path / "file").write_text("")
+    options = ["--limit", "64", "--batch-size", "32", "--output", str(tmp_path / "file" / "runs")]
+    ended = CliRunner().invoke(main, ["--model", "resnet10t", "--workers", "0", *options])
+    assert ended.exit_code == 1
+    assert re.fullmatch(r"error: \[Errno 20\] Not a directory: '.*runs.*'", ended.output.splitlines()[-1])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_images_that_vanish_end_the_run_and_it_goes_on_when_they_are_back(tmp_path, workers):
+    write_images(tmp_path / "images", *(f"{k % 2}/{k}.png" for k in range(60)))
+    settings = PretrainSettings(epochs=3, warmup_epochs=0, batch_size=10, workers=workers, lr=0.01)
+
+    def subject(name, **options):
+        source = open_images("folder", tmp_path / "images")
+        transform = train_transform(4, source.mean, source.std)
+        loader = ImageLoader(source, transform, shuffle=True, drop_last=True, **settings.loading())
+        (tmp_path / name).mkdir(exist_ok=True)
+        return engine.Trainer(Plain(settings), loader, settings, Run(tmp_path / name), **options)
+
+    def vanish(epoch, model, run):
+        (tmp_path / "images").rename(tmp_path / "elsewhere")
+
+    whole = subject("whole")
+    whole.fit()
+    with pytest.raises(RunError, match=r"not one image of a batch of 10 could be read .*No such file.*still where"):
+        subject("r", on_epoch_end=vanish).fit()
+    (tmp_path / "elsewhere").rename(tmp_path / "images")
+    second = subject("r")
+    second.resume()
+    assert second.epoch == 1
+    second.fit()
+    assert same(weights(second), weights(whole))
+
+
+class Averaged(Plain):
+    """With a running mean of the weights beside the model."""
+
+    def __init__(self, settings):
+        super().__init__(settings)
+        self.mean = {name: value.clone() for name, value in self.model.state_dict().items()}
+        self.averaged = 0
+
+    def after_update(self):
+        self.averaged += 1
+        for name, value in self.model.state_dict().items():
+            self.mean[name].lerp_(value, 0.1)
+
+    def extra_state(self):
+        return {"mean": self.mean, "averaged": self.averaged}
+
+    def load_extra_state(self, state):
+        self.mean, self.averaged = state["mean"], state["averaged"]
+
+
+def test_what_follows_an_update_follows_those_that_moved_the_weights_and_survives_a_stop(tmp_path):
+    whole = trainer(tmp_path / "whole", task=Averaged(SETTINGS))
+    whole.task.poison = (4,)
+    whole.fit()
+    assert (whole.updates, whole.task.averaged) == (15, 14)
+    first = trainer(tmp_path / "r", task=Averaged(SETTINGS))
+    first.task.poison = (4,)
+    first.task.after_update = lambda: setattr(first.stop, "asked", signal.SIGINT) or Averaged.after_update(first.task)
+    with pytest.raises(KeyboardInterrupt, match="SIGINT; saved"):
+        first.fit()
+    second = trainer(tmp_path / "r", task=Averaged(SETTINGS))
+    second.resume()
+    assert second.task.averaged == 1
+    second.task.poison = (3,)  # the fourth step of the run
+    second.fit()
+    assert second.task.averaged == 14
+    assert same(whole.task.mean, second.task.mean)
 
 
 def test_numbered_checkpoints_are_kept_as_asked(tmp_path):
