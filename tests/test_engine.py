@@ -209,11 +209,16 @@ def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint(tmp_path, monke
 
 @pytest.mark.parametrize("room", [50, 3000])
 def test_no_room_for_a_real_write_is_one_line(tmp_path, room, uninterrupted):
-    def fill():
-        def limit(epoch, model, run):
-            resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))  # as a full disk does: a row, a checkpoint
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
 
-        trainer(tmp_path, on_epoch_end=limit).fit()
+    def limit(epoch, model, run):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))  # as a full disk does: a row, a checkpoint
+
+    def fill():
+        try:
+            trainer(tmp_path, on_epoch_end=limit).fit()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 
     _, results = start(1, fill)
     _, error = result(results)
