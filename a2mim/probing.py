@@ -97,11 +97,11 @@ def layout_of(encoder: nn.Module, features: torch.Tensor, img_size: tuple[int, i
         return None
 
 
-def trace(encoder: nn.Module, img_size: tuple[int, int]) -> dict[str, Layout]:
-    """The modules that give a map over the image, in the order in which they end; of several maps, the coarsest.
+def trace(encoder: nn.Module, img_size: tuple[int, int]) -> dict[str, Layout | None]:
+    """The modules that run, in the order in which they end, and the map over the image that each gives, or None.
 
-    Modules that run several times are left out, and so are those inside others: of a network in stages, the stages.
-    ``nn.Sequential`` counts as no module but as what is in it.
+    Of several maps it is the coarsest; a module that runs several times counts as giving none. Modules inside others
+    are left out: of a network in stages, the stages stay. ``nn.Sequential`` counts as no module but as what is in it.
     """
     image = noise(encoder, img_size)
     found: dict[str, list[Layout | None]] = {}
@@ -127,7 +127,7 @@ def trace(encoder: nn.Module, img_size: tuple[int, int]) -> dict[str, Layout]:
             ):
                 hooks.callback(handle.remove)
         forward(encoder, image)
-    return {name: layouts[0] for name, layouts in found.items() if len(layouts) == 1 and layouts[0] is not None}
+    return {name: layouts[0] if len(layouts) == 1 else None for name, layouts in found.items()}
 
 
 def in_order(
@@ -173,7 +173,7 @@ def _changes(
 
     def changes(inside: torch.Tensor) -> torch.Tensor:
         after = layout.to_map(look(_changed(base, inside, layout.grid)))
-        return (after - before).float().square().sum(1).sqrt().mean(0).flatten().cpu()
+        return (after - before).detach().float().square().sum(1).sqrt().mean(0).flatten().cpu()
 
     return changes
 

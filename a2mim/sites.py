@@ -179,7 +179,7 @@ def output(encoder: nn.Module, img_size: tuple[int, int]) -> Output:
     value = probing.forward(encoder, images)
     found, module = _maps(encoder, value, img_size, len(images)), ""
     if not found:
-        module = next(reversed(probing.trace(encoder, img_size)), "")
+        module = _last_map(encoder, img_size)
         if not module:
             shapes = ", ".join(str(tuple(tensor.shape[1:])) for tensor in probing.tensors(value))
             raise InputError(
@@ -258,6 +258,20 @@ def _place(encoder: nn.Module, name: str, known: dict[str, tuple[str, bool]]) ->
     )
 
 
+def _last_map(encoder: nn.Module, img_size: tuple[int, int]) -> str:
+    """The last module that gives a map, where nearly all of the network lies before it; "" where there is none."""
+    traced = probing.trace(encoder, img_size)
+    maps = [name for name, layout in traced.items() if layout]
+    if not maps:
+        return ""
+    rest = list(traced)[list(traced).index(maps[-1]) + 1 :]
+    weights, after = (
+        sum(value.numel() for name in names for value in encoder.get_submodule(name).parameters())
+        for names in (traced, rest)
+    )
+    return maps[-1] if after <= weights / 10 else ""
+
+
 def _deep(known: dict[str, tuple[str, bool]]) -> list[str]:
     return [name for name in known if name.startswith(("stage", "block"))]
 
@@ -275,7 +289,7 @@ def _stages(encoder: nn.Module, img_size: tuple[int, int]) -> list[str]:
     """The stages of a network that names none: the last module of each grid, before the next coarser one."""
     ends: dict[tuple[int, int], str] = {}
     for module, layout in probing.trace(encoder, img_size).items():
-        if not ends or layout.grid <= min(ends):
+        if layout and (not ends or layout.grid <= min(ends)):
             ends[layout.grid] = module
     return list(ends.values())[-4:]
 

@@ -231,9 +231,8 @@ def _report(family: str, arch: str, gigabytes: float, sender: Connection) -> Non
         sender.send(check(family, arch))
     except Exception as error:  # whatever it is, it is this family's result
         reason = (str(error).strip() or "no message").splitlines()[0]
-        sender.send(
-            {"result": reason if isinstance(error, (InputError, RunError)) else f"{type(error).__name__}: {reason}"}
-        )
+        known = isinstance(error, (InputError, RunError))
+        sender.send({"model": arch, "result": reason if known else f"{type(error).__name__}: {reason}"})
 
 
 def limit_memory(gigabytes: float) -> None:
@@ -246,7 +245,7 @@ def limit_memory(gigabytes: float) -> None:
 
 
 def read_table(path: Path, timm_version: str) -> dict[str, Row]:
-    """The rows of an earlier sweep over the same timm, by family; those without a result only tell the smallest model."""
+    """The rows of an earlier sweep over the same timm, by family; those without a result tell the model alone."""
     if not path.is_file():
         return {}
     with path.open(newline="") as file:

@@ -131,6 +131,12 @@ def test_the_output_of_a_network_that_gives_class_tokens_alone_is_its_last_map()
     assert output.of(encoder, torch.zeros(2, 3, 224, 224)).shape == (2, 256, 7, 7)
 
 
+def test_an_image_so_small_that_one_cell_is_left_of_it_is_refused():
+    encoder = timm.create_model("levit_128s", num_classes=0, img_size=64)
+    with pytest.raises(InputError, match="no map over the image of 64x64 pixels"):
+        sites.output(encoder, (64, 64))
+
+
 class Flat(torch.nn.Module):
     """A network without any map."""
 
