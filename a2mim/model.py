@@ -171,7 +171,7 @@ def create_model(
         arch: name in ``timm.list_models()``.
         mask_layer: site of the mask token; ``auto`` is the paper's.
         model_args: keywords for timm (``embed_dim``, ``depth``, ``channels``, ...).
-        img_size: pixels, one number or (H, W); default: what the architecture is built for.
+        img_size: pixels, one number or (H, W); default: that of ``model_args``, else what the architecture is built for.
         fill, token, gamma, mean, std: see ``MaskedImageModel``.
         pretrained: start the encoder from timm's weights.
 
@@ -182,7 +182,8 @@ def create_model(
         InputError: an unknown architecture or site, arguments that do not fit, each with what would.
     """
     _check(fill, token, gamma)
-    given = None if img_size is None else _pair(img_size)
+    asked = (model_args or {}).get("img_size") if img_size is None else img_size
+    given = None if asked is None else _pair(asked)
     encoder, args = build_encoder(arch, model_args, img_size=given, pretrained=pretrained)
     size = given or default_img_size(encoder)
     model = MaskedImageModel(
