@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -82,6 +83,16 @@ class MaskedImageModel(nn.Module):
         if token == "none":
             self.mask_token.requires_grad_(False)
         self.head = LinearHead(self.output.layout.channels, total_stride(img_size, self.output.layout.grid))
+        self.checkpointed = False
+        self._last_pass = ExitStack()
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """As in timm: keep fewer activations, and compute the others again in the backward pass.
+
+        The token is needed again there, so its hook then stays until the next pass.
+        """
+        self.encoder.set_grad_checkpointing(enable)  # type: ignore[operator]
+        self.checkpointed = enable
 
     @property
     def mim_args(self) -> dict[str, Any]:
@@ -113,8 +124,12 @@ class MaskedImageModel(nn.Module):
         add_token = functools.partial(self.add_token, mask=mask)
         if self.site.module == sites.IMAGE:
             filled = add_token(0, filled)
-        with self.site.apply(self.encoder, add_token):
+        self._last_pass.close()
+        with ExitStack() as hooks:
+            hooks.enter_context(self.site.apply(self.encoder, add_token))
             features = self.output.of(self.encoder, filled)
+            if self.checkpointed and features.requires_grad:
+                self._last_pass = hooks.pop_all()
         return self.head(features)[..., :height, :width]
 
     def add_token(self, branch: int, features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -171,7 +186,7 @@ def create_model(
         arch: name in ``timm.list_models()``.
         mask_layer: site of the mask token; ``auto`` is the paper's.
         model_args: keywords for timm (``embed_dim``, ``depth``, ``channels``, ...).
-        img_size: pixels, one number or (H, W); default: that of ``model_args``, else what the architecture is built for.
+        img_size: pixels, one number or (H, W); default: that of ``model_args``, else what it is built for.
         fill, token, gamma, mean, std: see ``MaskedImageModel``.
         pretrained: start the encoder from timm's weights.
 
