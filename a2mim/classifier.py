@@ -101,8 +101,8 @@ def loaders(
     if plain:
         return ImageLoader(source, test, limit=settings.limit, **{**loading, "rank": 0, "world": 1}), validating
     augment = train_transform(size, mean, std, **settings.augmentation())
-    shuffled = {"shuffle": True, "drop_last": True, "limit": settings.limit, "repeats": settings.aug_repeats}
-    return ImageLoader(source, augment, **shuffled, **loading), validating
+    loading = {**loading, "limit": settings.limit, "repeats": settings.aug_repeats}
+    return ImageLoader(source, augment, shuffle=True, drop_last=True, **loading), validating
 
 
 def _training_args(settings: FinetuneSettings) -> dict[str, Any]:

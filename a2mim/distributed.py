@@ -125,6 +125,9 @@ def group(device: torch.device) -> Iterator[None]:
         return
     import torch.distributed as dist
 
+    if dist.is_initialized():  # within another group: several trainings by one command
+        yield
+        return
     seconds = _number("A2MIM_TIMEOUT", TIMEOUT)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     try:

@@ -49,8 +49,9 @@ def evaluate(model: nn.Module, batches: Iterable[Batch]) -> Scores:
     """
     model.eval()
     device = next(model.parameters()).device
-    first = five = images = 0
-    nats, confusion = 0.0, None
+    first = five = images = classes = 0
+    nats = 0.0
+    confusion: torch.Tensor | None = None
     for batch in batches:
         logits, labels = model(batch.images.to(device)).float(), batch.labels.to(device)
         classes = logits.shape[1]
@@ -58,14 +59,16 @@ def evaluate(model: nn.Module, batches: Iterable[Batch]) -> Scores:
         first, five, images = first + int(ranked[:, 0].sum()), five + int(ranked.sum()), images + len(labels)
         nats += F.cross_entropy(logits, labels, reduction="sum").item()
         if classes <= CONFUSION_CLASSES:
-            cells = torch.bincount(labels * classes + logits.argmax(1), minlength=classes**2).view(classes, classes)
-            confusion = cells.cpu() if confusion is None else confusion + cells.cpu()
-    first, five, count, nats = distributed.total(first, five, images, nats)
-    if confusion is not None:
-        confusion = torch.tensor(distributed.total(*confusion.flatten().tolist())).long().view(confusion.shape)
+            cells = torch.bincount(labels * classes + logits.argmax(1), minlength=classes**2).cpu()
+            confusion = cells if confusion is None else confusion + cells
+    all_first, all_five, count, all_nats = distributed.total(first, five, images, nats)
     if not count:
         raise InputError("there is no image to evaluate on")
-    return Scores(100 * first / count, 100 * five / count, nats / count, int(count), confusion)
+    classes = distributed.largest(classes)  # a process may have had no image
+    if classes <= CONFUSION_CLASSES:
+        own = torch.zeros(classes**2, dtype=torch.int64) if confusion is None else confusion
+        confusion = torch.tensor(distributed.total(*own.tolist())).long().view(classes, classes)
+    return Scores(100 * all_first / count, 100 * all_five / count, all_nats / count, int(count), confusion)
 
 
 def write_confusion(path: str | Path, confusion: torch.Tensor, classes: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from a2mim import checkpoint, distributed, files
+from a2mim.devices import pick_device
 from a2mim.errors import InputError
 from a2mim.runs import Run
 from a2mim.settings import S
@@ -88,25 +89,28 @@ def run_trials(
         InputError: a trial that is complete had other settings.
     """
     rows: list[Row] = []
-    for seed in seeds:
-        own = dataclasses.replace(settings, seed=seed)
-        path = Path(folder) / f"seed-{seed}"
-        tried = [path, *sorted(path.parent.glob(f"{path.name}-*"))]  # a run that died before it saved leaves its folder
-        begun = next((run for run in tried if (run / checkpoint.LAST).is_file()), None)
-        if begun and _complete(begun, settings.epochs):
-            given = {key: value for key, value in own.as_values().items() if value is not None and key != "model_args"}
-            Run(begun).check_settings(given)
-            echo(f"seed {seed}: complete in {begun}")
-            path = begun
-        else:
-            echo(f"seed {seed}: {f'goes on in {begun}' if begun else 'begins'}")
-            path = train(own, path, begun).path
-        if distributed.is_main():  # the others may be here before the last row is written
-            rows.append({"seed": seed, **_measures(path)})
-            _write(Path(folder) / TABLE, rows)
+    with distributed.group(pick_device(settings.device)):  # processes meet once, not for each trial
+        for seed in seeds:
+            path = _trial(Path(folder) / f"seed-{seed}", dataclasses.replace(settings, seed=seed), train, echo)
+            if distributed.is_main():  # the others may be here before the last row is written
+                rows.append({"seed": seed, **_measures(path)})
+                _write(Path(folder) / TABLE, rows)
     for line in describe(rows) if rows else ():
         echo(line)
     return rows
+
+
+def _trial(path: Path, settings: S, train: Callable[[S, Path, Path | None], Run], echo: Callable[[str], None]) -> Path:
+    """The folder of the complete run: as it was found, or after training."""
+    tried = [path, *sorted(path.parent.glob(f"{path.name}-*"))]  # a run that died before it saved leaves its folder
+    begun = next((run for run in tried if (run / checkpoint.LAST).is_file()), None)
+    if begun is None or not _complete(begun, settings.epochs):
+        echo(f"seed {settings.seed}: {f'goes on in {begun}' if begun else 'begins'}")
+        return train(settings, path, begun).path
+    given = {key: value for key, value in settings.as_values().items() if value is not None and key != "model_args"}
+    Run(begun).check_settings(given)
+    echo(f"seed {settings.seed}: complete in {begun}")
+    return begun
 
 
 def mean_and_deviation(values: Iterable[float]) -> tuple[float, float]:
@@ -118,11 +122,11 @@ def mean_and_deviation(values: Iterable[float]) -> tuple[float, float]:
 def describe(rows: Sequence[Row]) -> list[str]:
     """The table of trials in lines: a heading, a line for each seed, mean and standard deviation."""
     names = [name for name in rows[0] if name != "seed"]
-    lines = [f"{'seed':<6}" + "".join(f"{name:>15}" for name in names)]
-    lines += [f"{row['seed']:<6}" + "".join(f"{row[name]:>15.4g}" for name in names) for row in rows]
+    lines = [f"{'seed':<6}" + "".join(f"{name:>18}" for name in names)]
+    lines += [f"{row['seed']:<6}" + "".join(f"{row[name]:>18.4g}" for name in names) for row in rows]
     spread = [mean_and_deviation(row[name] for row in rows) for name in names]
     cells = [f"{mean:.4g}" if math.isnan(deviation) else f"{mean:.4g} ± {deviation:.2g}" for mean, deviation in spread]
-    return [*lines, f"{'mean':<6}" + "".join(f"{cell:>15}" for cell in cells)]
+    return [*lines, f"{'mean':<6}" + "".join(f"{cell:>18}" for cell in cells)]
 
 
 def _rows_of(path: Path) -> list[dict[str, str]]:

@@ -5,7 +5,9 @@ import math
 
 import pytest
 import torch
+from processes import together
 
+from a2mim import distributed
 from a2mim.data import Batch
 from a2mim.errors import InputError
 from a2mim.evaluation import CONFUSION_CLASSES, evaluate, write_confusion
@@ -66,3 +68,20 @@ def test_the_table_of_confusions_has_a_row_for_each_pair(tmp_path):
     with open(tmp_path / "c.csv", newline="") as handle:
         rows = [tuple(row.values()) for row in csv.DictReader(handle)]
     assert rows == [("a,b", "a,b", "3"), ("a,b", "c", "1"), ("c", "a,b", "0"), ("c", "c", "2")]
+
+
+def test_processes_score_all_images_together_even_where_one_has_none():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(7, 3), torch.randint(0, 3, (7,))
+    alone = evaluate(Given(3), batches(logits, labels, 3))
+    for parts in ([0, 1, 2, 3], [4, 5, 6]), (list(range(7)), []):
+        for scores in together(2, _own_part, logits, labels, parts):
+            assert (scores.top1, scores.top5, scores.images) == (alone.top1, alone.top5, 7)
+            assert scores.cross_entropy == pytest.approx(alone.cross_entropy)
+            assert torch.equal(scores.confusion, alone.confusion)
+
+
+def _own_part(logits, labels, parts):
+    rows = parts[distributed.rank()]
+    with distributed.group(torch.device("cpu")):
+        return evaluate(Given(3), batches(logits[rows], labels[rows], 2))

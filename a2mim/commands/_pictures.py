@@ -34,7 +34,7 @@ def learning_curve(run: Run) -> Path:
 def confusion(run: Run) -> Path | None:
     """Draw confusion.csv as confusion.png and .pdf; None where the run has none (too many classes)."""
     table = run.path / "confusion.csv"
-    if not table.is_file():
+    if not table.is_file() or not run.writes:
         return None
     figure = confusion_figure.plot(pd.read_csv(table, keep_default_na=False))  # a class may be called NA
     outputs.save_figure(figure, run.path / "confusion.pdf")
