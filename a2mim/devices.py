@@ -61,7 +61,7 @@ def _checkpoint_gradients(model: nn.Module) -> None:
     try:
         for module in able:
             module.set_grad_checkpointing(True)  # type: ignore[operator]
-    except AssertionError:
+    except (AssertionError, AttributeError):  # how timm's models say that they cannot
         able = []
     if not able:
         raise InputError("this architecture has no gradient checkpointing in timm; leave --grad-checkpointing out")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -121,7 +120,12 @@ class MaskedImageModel(nn.Module):
         if (height, width) != self.img_size:
             raise InputError(f"images of {height}x{width} pixels given to a model for {self.img_size}")
         filled = fill_masked(images, mask, self.fill, mean=self.mean, std=self.std)
-        add_token = functools.partial(self.add_token, mask=mask)
+        reached = []
+
+        def add_token(branch: int, features: torch.Tensor) -> torch.Tensor:
+            reached.append(branch)
+            return self.add_token(branch, features, mask)
+
         if self.site.module == sites.IMAGE:
             filled = add_token(0, filled)
         self._last_pass.close()
@@ -130,6 +134,11 @@ class MaskedImageModel(nn.Module):
             features = self.output.of(self.encoder, filled)
             if self.checkpointed and features.requires_grad:
                 self._last_pass = hooks.pop_all()
+        if not reached:  # timm takes a stage to pieces when it checkpoints it
+            raise InputError(
+                f"with checkpointed gradients the site '{self.site.name}' is passed by; name the last module inside "
+                f"it, as in --mask-layer {self.site.module}.1"
+            )
         return self.head(features)[..., :height, :width]
 
     def add_token(self, branch: int, features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
