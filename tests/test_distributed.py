@@ -2,12 +2,15 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from processes import result, start, together
+from processes import free_port, result, start, together
 from torch import nn
 
 from a2mim import distributed, engine
@@ -243,3 +246,34 @@ def test_a_process_that_goes_ends_the_others_with_one_line(tmp_path, deadly):
     assert "process 0 of 2 lost another one" in str(error)
     assert "\n" not in str(error)
     assert read_checkpoint(tmp_path / "r" / "last.pth.tar")["epoch"] == 1
+
+
+@pytest.mark.slow
+def test_torchrun_on_two_machines(tmp_path):
+    """Two agents with one process each, as on two machines; stopped by one signal, resumed by the same command."""
+    words = [f"--{key.replace('_', '-')}={value}" for key, value in MIM.items() if key != "model_args"]
+    words += [f"--model-args={key}={value}" for key, value in MIM["model_args"].items()]
+    words += ["--batch-size=8", f"--output={tmp_path}", "--experiment=r", "--epochs=40", "--resume"]
+    port = free_port()
+
+    def machine(number):
+        agent = ["--nnodes=2", "--nproc-per-node=1", f"--node-rank={number}", f"--master-port={port}"]
+        program = str(Path(sys.executable).with_name("a2mim-pretrain"))
+        command = [sys.executable, "-m", "torch.distributed.run", *agent, "--no-python", program, *words]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        with open(tmp_path / f"said-{number}.txt", "a") as said:
+            return subprocess.Popen(command, stderr=said, stdout=said, env=environment)
+
+    machines = [machine(number) for number in range(2)]
+    log = tmp_path / "r" / "log.jsonl"
+    while not (log.is_file() and '"epoch": 3' in log.read_text()):
+        assert all(one.poll() is None for one in machines)
+        time.sleep(0.2)
+    machines[1].terminate()
+    assert all(one.wait(60) for one in machines)
+    saved = read_checkpoint(tmp_path / "r" / "last.pth.tar")
+    assert 3 <= saved["epoch"] < 40
+    assert [one.wait(120) for one in [machine(number) for number in range(2)]] == [0, 0]
+    assert read_checkpoint(tmp_path / "r" / "last.pth.tar")["epoch"] == 40
+    assert "next: a2mim-finetune" in (tmp_path / "said-0.txt").read_text()
+    assert "next: a2mim-finetune" not in (tmp_path / "said-1.txt").read_text()
