@@ -126,8 +126,7 @@ def finetune(
         model.to(memory_format=torch.channels_last)
     train_loader, val_loader = loaders(settings, source, validation, device)
     lr, how = settings.learning_rate(settings.batch_size * settings.grad_accum_steps * distributed.world())
-    decay = None if settings.linear else settings.layer_decay
-    optimizer = create_optimizer(model, settings, lr, layer_decay=decay)
+    optimizer = create_optimizer(model, settings, lr, layer_decay=settings.layer_decay)
     task = FinetuneTask(model, optimizer, val_loader, _description(settings, source.classes), settings)
     start = "from scratch" if checkpoint is None or settings.from_scratch else f"from {checkpoint}"
     echo(f"{settings.model} {start}, {len(source.classes)} classes" + (", classifier alone" if settings.linear else ""))

@@ -35,7 +35,7 @@ class SeedsCommand(click.Command):
 @click.argument("checkpoint", required=False)
 @click.option("-c", "--config", metavar="NAME|PATH", help="Recipe; flags go before what it says.")
 @click.option("--output", default="runs", show_default=True, help="Folder for runs.")
-@click.option("--experiment", help="Name of the run.  [default: finetune-<checkpoint or model>]")
+@click.option("--experiment", help="Name of the run.  [default: <recipe, or finetune>-<checkpoint or model>]")
 @click.option("--resume", is_flag=False, flag_value="auto", metavar="[auto|RUN]", help="Go on where a run stopped.")
 @click.option(
     "--seeds", metavar="N N ...", help="Several trials, one for each seed, and a table with mean and deviation."
@@ -62,7 +62,7 @@ def main(
     defaults (--linear: recipe linear-moco).
     """
     values = _common.given(flags)
-    kind = next((name for flag, name in KINDS.items() if values.get(flag)), "finetune")
+    kind = next((name for flag, name in KINDS.items() if values.get(flag)), _common.stem(config or "finetune"))
     experiment = experiment or f"{kind}-{_common.stem(checkpoint or values.get('model') or 'default')}"
     reading = {"which": which, "trust": trust}
     if values.get("knn"):
