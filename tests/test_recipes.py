@@ -14,6 +14,7 @@ import torch
 from a2mim import recipes
 from a2mim.data import read_class_list
 from a2mim.errors import InputError
+from a2mim.methods import METHODS
 from a2mim.mixing import create_criterion
 from a2mim.optimisation import create_optimizer, create_scheduler
 from a2mim.settings import FinetuneSettings, PretrainSettings
@@ -210,6 +211,17 @@ def test_finetuning_is_as_table_a2_says(name):
     assert said == {row: values[column] for row, values in TABLE_A2.items()}
     assert (settings.lr_base_size, settings.lr) == (256, None)
     assert says(settings, more)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [path.stem for path in PRESETS if kind(path.stem) is PretrainSettings])
+def test_the_networks_of_pretraining_have_the_sites_that_the_presets_name(name):
+    settings = load(name)
+    method = METHODS[settings.method]
+    model = method.create_model(settings, None)
+    task = method(model, method.resolved(settings, model), 1e-3, 10)
+    if settings.mask_layer not in ("auto", "input"):
+        assert f"mask token at {settings.mask_layer} " in task.summary()
 
 
 def test_linear_probing_is_as_section_5_2_says():
