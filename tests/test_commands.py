@@ -299,6 +299,7 @@ def test_presets_are_listed(command, name):
         (["--mixup", "0.8", "--batch-size", "15"], "batch_size 15 must be even"),
         (["--bce-target-thresh", "0.2"], "bce_target_thresh 0.2 is for bce_loss"),
         (["--aa", "nothing"], "timm makes no transform"),
+        (["--aa", "rand-nothing"], "'nothing' lacks its number, as m9 has it"),
         (["--opt", "sdg"], "optimiser 'sdg' cannot be made"),
         (["--test-img-size", "0"], "test_img_size 0 is outside 1 or more"),
     ],

@@ -63,6 +63,9 @@ def train_transform(
         raise InputError(f"crop ratio {tuple(ratio)} must be two positive numbers, smallest first")
     if not 0 <= hflip <= 1:
         raise InputError(f"hflip {hflip} must be a probability from 0 to 1")
+    for part in (timm_extras.get("auto_augment") or "").split("-")[1:]:
+        if not any(sign.isdigit() for sign in part) and part[:1] != "t":  # timm passes over what has no number
+            raise InputError(f"augmentation {timm_extras['auto_augment']!r}: '{part}' lacks its number, as m9 has it")
     settings = {"color_jitter": None, **timm_extras, "scale": scale, "ratio": ratio, "hflip": hflip}
     return _timm_transform(img_size, mean, std, is_training=True, interpolation=interpolation, **settings)
 
