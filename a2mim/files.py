@@ -28,6 +28,10 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.fsync(handle.fileno())
         os.chmod(partial, 0o666 & ~_umask())
         os.replace(partial, path)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:  # a write that fails does not know where
+            error.filename = str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 

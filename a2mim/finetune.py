@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
+from timm.utils import ModelEmaV3
 from torch import nn
 
-from a2mim import engine, seeds
-from a2mim.checkpoint import load_encoder
-from a2mim.data import Batch, ImageLoader, eval_transform, open_images, train_transform
+from a2mim import distributed, engine
+from a2mim.classifier import build_classifier, labelled_images, loaders
+from a2mim.data import Batch, ImageLoader
 from a2mim.devices import pick_device
-from a2mim.encoders import build_encoder, default_img_size
-from a2mim.errors import InputError
+from a2mim.evaluation import evaluate, write_confusion
+from a2mim.mixing import create_criterion, create_mixing
 from a2mim.optimisation import create_optimizer
 from a2mim.runs import Run
 from a2mim.settings import FinetuneSettings
 
 
-class FinetuneTask:
-    """One step of supervised training: cross-entropy with smoothed labels."""
+class FinetuneTask(engine.BaseTask):
+    """One step of supervised training: images mixed or not, logits, cross-entropy of one kind or the other.
 
-    best_metric: str | None = "top1"
+    Args:
+        model: with a classifier, on its device.
+        optimizer: of what is trained.
+        validation: images to evaluate on after each epoch.
+        description: what checkpoints say of the model.
+        settings: of the run.
+    """
 
     def __init__(
         self,
@@ -33,35 +38,61 @@ class FinetuneTask:
         optimizer: torch.optim.Optimizer,
         validation: ImageLoader,
         description: dict[str, Any],
-        *,
-        smoothing: float = 0.0,
-        linear: bool = False,
+        settings: FinetuneSettings,
     ):
         self.model, self.optimizer, self.validation, self.description = model, optimizer, validation, description
-        self.smoothing, self.linear = smoothing, linear
+        self.linear = settings.linear
+        self.mixing = create_mixing(settings, description["num_classes"])
+        self.criterion = create_criterion(settings)
+        self.ema = None
+        if settings.model_ema:
+            self.ema = ModelEmaV3(model, decay=settings.model_ema_decay, use_warmup=settings.model_ema_warmup)
+        self.best_metric = "top1_ema" if self.ema else "top1"
+        self.updates = 0
+        self.best = -1.0  # top-1 of the best epoch, and what it took for what
+        self.confusion: torch.Tensor | None = None
 
     def loss(self, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         if self.linear:  # the frozen encoder keeps its running statistics
             self.model.eval()
-        logits = self.model(batch.images)
-        loss = F.cross_entropy(logits.float(), batch.labels, label_smoothing=self.smoothing)
-        return loss, {"train_top1": (logits.detach().argmax(1) == batch.labels).float().mean() * 100}
+        images, labels = batch.images, batch.labels
+        targets = labels
+        if self.mixing is not None:
+            images, targets = self.mixing(images, labels, generator)
+            labels = targets.argmax(1)  # of what there is more
+        logits = self.model(images)
+        loss = self.criterion(logits.float(), targets)
+        return loss, {"train_top1": (logits.detach().argmax(1) == labels).float().mean() * 100}
 
-    @torch.inference_mode()
+    def after_update(self) -> None:
+        self.updates += 1
+        if self.ema is not None:
+            self.ema.update(self.model, step=self.updates)
+
     def evaluate(self) -> dict[str, float]:
-        """Top-1 accuracy in per cent, and the cross-entropy, of the validation images."""
-        self.model.eval()
-        device = next(self.model.parameters()).device
-        right, nats, images = 0, 0.0, 0
-        for batch in self.validation:
-            logits, labels = self.model(batch.images.to(device)).float(), batch.labels.to(device)
-            right += int((logits.argmax(1) == labels).sum())
-            nats += F.cross_entropy(logits, labels, reduction="sum").item()
-            images += len(labels)
-        return {"top1": 100 * right / images, "val_loss": nats / images}
+        """Top-1 and top-5 accuracy in per cent, and the cross-entropy, of the validation images; of the average too."""
+        scores = evaluate(self.model, self.validation)
+        metrics = scores.metrics()
+        if self.ema is not None:
+            scores = evaluate(self.ema.module, self.validation)
+            metrics.update(scores.metrics("_ema"))
+        if scores.top1 > self.best:
+            self.best, self.confusion = scores.top1, scores.confusion
+        return metrics
 
     def describe(self) -> dict[str, Any]:
-        return {**self.description, "state_dict": self.model.state_dict()}
+        averaged = {} if self.ema is None else {"state_dict_ema": self.ema.module.state_dict()}
+        return {**self.description, "state_dict": self.model.state_dict(), **averaged}
+
+    def extra_state(self) -> dict[str, Any]:
+        averaged = None if self.ema is None else self.ema.module.state_dict()
+        return {"updates": self.updates, "ema": averaged, "best": self.best, "confusion": self.confusion}
+
+    def load_extra_state(self, state: dict[str, Any]) -> None:
+        self.updates, self.best = state.get("updates", 0), state.get("best", -1.0)
+        self.confusion = state.get("confusion")
+        if self.ema is not None:
+            self.ema.module.load_state_dict(state["ema"])
 
 
 def finetune(
@@ -88,51 +119,19 @@ def finetune(
         InputError: settings or a checkpoint that cannot be used. RunError, OSError: the run had to end.
     """
     device = pick_device(settings.device)
-    source = open_images(settings.dataset, settings.data_dir, "train")
-    validation = open_images(settings.dataset, settings.data_dir, "val")
-    if not source.classes:
-        raise InputError(f"{source.name} has no labels, and fine-tuning needs them: one sub-folder for each class")
-    if getattr(source, "split", "") == "all":
-        echo(f"note: {source.name} has no folders train and val; accuracy is measured on the training images")
-    with seeds.isolated(settings.seed, "weights"):
-        model, found = _model(
-            settings, checkpoint, len(source.classes), source.img_size, echo, which=which, trust=trust
-        )
-    settings = dataclasses.replace(
-        settings,
-        model=found["arch"],
-        model_args=found["model_args"],
-        img_size=found["input_size"][1],
-        mean=settings.mean or found["mean"] or source.mean,
-        std=settings.std or found["std"] or source.std,
-    )
-    if settings.linear:
-        _freeze(model)
+    source, validation = labelled_images(settings, echo)
+    model, settings = build_classifier(settings, checkpoint, source, echo, which=which, trust=trust)
     model.to(device)
     if settings.channels_last:
         model.to(memory_format=torch.channels_last)
-    lr, how = settings.learning_rate(settings.batch_size * settings.grad_accum_steps)
-    decay = None if settings.linear else settings.layer_decay
-    optimizer = create_optimizer(model, settings, lr, layer_decay=decay)
-    pixels: Any = found["input_size"][1:], settings.mean, settings.std
-    augment = train_transform(*pixels, **settings.augmentation())
-    plain = eval_transform(*pixels, crop_pct=settings.crop_pct, interpolation=settings.interpolation)
-    loading = {**settings.loading(), "pin_memory": device.type == "cuda"}
-    train_loader = ImageLoader(source, augment, shuffle=True, drop_last=True, limit=settings.limit, **loading)
-    val_loader = ImageLoader(validation, plain, **loading)
-    description = {
-        "kind": "finetune",
-        "num_classes": len(source.classes),
-        "classes": list(source.classes),
-        **found,
-        "mean": list(settings.mean or ()),
-        "std": list(settings.std or ()),
-    }
-    task = FinetuneTask(model, optimizer, val_loader, description, smoothing=settings.smoothing, linear=settings.linear)
+    train_loader, val_loader = loaders(settings, source, validation, device)
+    lr, how = settings.learning_rate(settings.batch_size * settings.grad_accum_steps * distributed.world())
+    optimizer = create_optimizer(model, settings, lr, layer_decay=settings.layer_decay)
+    task = FinetuneTask(model, optimizer, val_loader, _description(settings, source.classes), settings)
     start = "from scratch" if checkpoint is None or settings.from_scratch else f"from {checkpoint}"
     echo(f"{settings.model} {start}, {len(source.classes)} classes" + (", classifier alone" if settings.linear else ""))
     echo(how)
-    return engine.train(
+    run = engine.train(
         task,
         train_loader,
         settings,
@@ -143,46 +142,21 @@ def finetune(
         echo=echo,
         start=start,
     )
+    if task.confusion is not None and run.writes:
+        write_confusion(run.path / "confusion.csv", task.confusion, source.classes)
+    return run
 
 
-def _model(
-    settings: FinetuneSettings,
-    checkpoint: str | Path | None,
-    classes: int,
-    native_size: int | None,
-    echo: Callable[[str], None],
-    **reading: Any,
-) -> tuple[nn.Module, dict[str, Any]]:
-    """The classifier, and what a checkpoint says of it."""
-    training = {"drop_path_rate": settings.drop_path} if settings.drop_path else {}
-    size = settings.img_size
-    mean = std = None
-    if checkpoint is not None:
-        model, report = load_encoder(
-            checkpoint, settings.model, {**settings.model_args, **training}, num_classes=classes, **reading
-        )
-        for line in report.remarks():
-            echo(line)
-        arch, args, mean, std = report.arch, dict(report.model_args), report.mean, report.std
-        if size and args.get("img_size", size) != size:
-            raise InputError(f"{checkpoint} was built for images of {args['img_size']} pixels, not {size}")
-        size = size or report.input_size[1]
-        if settings.from_scratch:
-            model, args = build_encoder(arch, args, num_classes=classes)
-    elif settings.model is None:
-        raise InputError("give a checkpoint to start from, or --model NAME to train from scratch")
-    else:
-        arch, size = settings.model, size or settings.model_args.get("img_size") or native_size
-        pair = (size, size) if size else None
-        model, args = build_encoder(arch, {**settings.model_args, **training}, num_classes=classes, img_size=pair)
-    args = {key: value for key, value in args.items() if key not in training}
-    height, width = (size, size) if size else default_img_size(model)
-    return model, {"arch": arch, "model_args": args, "input_size": [3, height, width], "mean": mean, "std": std}
-
-
-def _freeze(model: Any) -> None:
-    """Leave gradients to the classifier alone."""
-    model.requires_grad_(False)
-    heads = model.get_classifier()
-    for head in heads if isinstance(heads, tuple) else (heads,):
-        head.requires_grad_(True)
+def _description(settings: FinetuneSettings, classes: tuple[str, ...]) -> dict[str, Any]:
+    """What checkpoints say of the model; images are to be looked at in the size in which it was tested."""
+    side = settings.test_img_size or settings.img_size
+    return {
+        "kind": "finetune",
+        "num_classes": len(classes),
+        "classes": list(classes),
+        "arch": settings.model,
+        "model_args": settings.model_args,
+        "input_size": [3, side, side],
+        "mean": list(settings.mean or ()),
+        "std": list(settings.std or ()),
+    }

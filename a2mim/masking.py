@@ -7,7 +7,7 @@ Images are normalised: (pixel - mean) / std.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -16,10 +16,20 @@ from torchvision.transforms.functional import gaussian_blur
 from a2mim.errors import InputError
 
 FILLS = ("image-mean", "visible-mean", "dataset-mean", "zero", "black", "blur", "noise")
+ROUNDINGS: Mapping[str, Callable[[float], int]] = {
+    "ceil": math.ceil,
+    "floor": math.floor,
+    "nearest": lambda number: math.floor(number + 0.5),
+}
 
 
 def random_mask(
-    batch: int, grid: tuple[int, int], ratio: float, generator: torch.Generator | None = None
+    batch: int,
+    grid: tuple[int, int],
+    ratio: float,
+    generator: torch.Generator | None = None,
+    *,
+    rounding: str = "ceil",
 ) -> torch.Tensor:
     """Random patch mask: exactly ceil(ratio·h·w) cells of each image, drawn uniformly without replacement.
 
@@ -28,22 +38,64 @@ def random_mask(
         grid: cells (h, w).
         ratio: share of hidden cells, 0 to 1 (the paper uses 0.6).
         generator: source of randomness; the mask lies on its device (the CPU without one).
+        rounding: ``ceil`` (SimMIM's and the published code's), ``floor`` or ``nearest`` (halves go up).
 
     Returns:
         bool (B, h, w), True = masked.
 
     Raises:
-        InputError: ratio outside 0 to 1, or an empty grid.
+        InputError: ratio outside 0 to 1, an empty grid, or an unknown rounding.
     """
-    if not 0 <= ratio <= 1:
-        raise InputError(f"mask ratio {ratio:g} is outside 0 to 1")
+    _check_ratio(ratio)
     if min(grid) < 1:
         raise InputError(f"mask grid {grid[0]}x{grid[1]} has no cells")
-    device = generator.device if generator is not None else torch.device("cpu")
+    if rounding not in ROUNDINGS:
+        raise InputError(f"unknown rounding '{rounding}'; known: {', '.join(ROUNDINGS)}")
     cells = grid[0] * grid[1]
-    hidden = math.ceil(round(ratio * cells, 9))  # 0.6 * 5 is 3.0000000000000004 in floats; it means 3
+    # 0.6 * 5 is 3.0000000000000004 in floats; it means 3
+    hidden = ROUNDINGS[rounding](round(ratio * cells, 9))
+    device = _device(generator)
     rank = torch.rand(batch, cells, generator=generator, device=device).argsort(dim=1).argsort(dim=1)
     return (rank < hidden).view(batch, *grid)
+
+
+def square_mask(
+    batch: int, img_size: tuple[int, int], ratio: float, generator: torch.Generator | None = None
+) -> torch.Tensor:
+    """One square for each image, at any pixel with equal probability: the mask of inpainting.
+
+    Args:
+        batch: number of images B.
+        img_size: (H, W) in pixels.
+        ratio: share of the area; the side is √(ratio·H·W), rounded to a pixel.
+        generator: source of randomness; the mask lies on its device (the CPU without one).
+
+    Returns:
+        bool (B, H, W), True = masked.
+
+    Raises:
+        InputError: ratio outside 0 to 1, or a square that is larger than the image.
+    """
+    _check_ratio(ratio)
+    height, width = img_size
+    side = round(math.sqrt(ratio * height * width))
+    if side > min(img_size):
+        raise InputError(f"a square of {ratio:g} of the area has {side} pixels a side, the image {height}x{width}")
+    device = _device(generator)
+    top, left = (
+        torch.randint(length - side + 1, (batch, 1), generator=generator, device=device) for length in img_size
+    )
+    rows, cols = (
+        (torch.arange(length, device=device) >= start) & (torch.arange(length, device=device) < start + side)
+        for length, start in zip(img_size, (top, left), strict=True)
+    )
+    return rows[:, :, None] & cols[:, None, :]
+
+
+def auto_cell(side: int) -> int:
+    """Pixels of a mask cell when none are given: the divisor of the side nearest to a seventh of it (32 at 224)."""
+    divisors = [cell for cell in range(1, side + 1) if side % cell == 0]
+    return min(divisors, key=lambda cell: abs(math.log(cell * 7 / side)))
 
 
 def mask_grid(img_size: tuple[int, int], cell: int) -> tuple[int, int]:
@@ -96,7 +148,7 @@ def replacement(
             sigma H/8; ``noise`` white noise of unit variance after normalisation; or a tensor of such a shape.
         mask: bool (B, h, w), True = masked; used by ``visible-mean`` alone.
         mean, std: normalisation of the images, one number for each channel, in units of [0, 1] pixels.
-        generator: for ``noise``, on the CPU.
+        generator: for ``noise``; without one torch's own of the images' device.
 
     Returns:
         Tensor that broadcasts to (B, 3, H, W), on the images' device.
@@ -126,7 +178,8 @@ def replacement(
         radius = min(int(3 * sigma), min(images.shape[-2:]) - 1)
         return gaussian_blur(images, [2 * radius + 1, 2 * radius + 1], [sigma, sigma])
     if fill == "noise":
-        return torch.randn(images.shape, generator=generator).to(images)
+        device = images.device if generator is None else generator.device
+        return torch.randn(images.shape, generator=generator, device=device).to(images)
     raise InputError(f"unknown fill '{fill}'; known: {', '.join(FILLS)}")
 
 
@@ -154,3 +207,12 @@ def fill_masked(
         )
     hidden = resize_mask(mask, images.shape[-2:])[:, None]
     return torch.where(hidden, replacement(images, fill, mask=mask, **needs).to(images.dtype), images)
+
+
+def _check_ratio(ratio: float) -> None:
+    if not 0 <= ratio <= 1:
+        raise InputError(f"mask ratio {ratio:g} is outside 0 to 1")
+
+
+def _device(generator: torch.Generator | None) -> torch.device:
+    return generator.device if generator is not None else torch.device("cpu")

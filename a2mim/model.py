@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -75,14 +75,23 @@ class MaskedImageModel(nn.Module):
         self.arch = ""
         self.model_args: dict[str, Any] = {}
         self.site = sites.find(encoder, mask_layer, img_size)
-        self.output = sites.output_layout(encoder, img_size)
+        self.output = sites.output(encoder, img_size)
         # SimMIM's and the published code's start; cut at 2 in absolute terms, which is no cut at all
         self.mask_token = nn.Parameter(nn.init.trunc_normal_(torch.zeros(self.site.channels), std=0.02))
         self.gamma = nn.Parameter(torch.full((self.site.channels,), gamma)) if gamma is not None else None
         if token == "none":
             self.mask_token.requires_grad_(False)
-        stride = math.ceil(max(img_size[0] / self.output.grid[0], img_size[1] / self.output.grid[1]))
-        self.head = LinearHead(self.output.channels, stride)
+        self.head = LinearHead(self.output.layout.channels, total_stride(img_size, self.output.layout.grid))
+        self.checkpointed = False
+        self._last_pass = ExitStack()
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """As in timm: keep fewer activations, and compute the others again in the backward pass.
+
+        The token is needed again there, so its hook then stays until the next pass.
+        """
+        self.encoder.set_grad_checkpointing(enable)  # type: ignore[operator]
+        self.checkpointed = enable
 
     @property
     def mim_args(self) -> dict[str, Any]:
@@ -111,26 +120,60 @@ class MaskedImageModel(nn.Module):
         if (height, width) != self.img_size:
             raise InputError(f"images of {height}x{width} pixels given to a model for {self.img_size}")
         filled = fill_masked(images, mask, self.fill, mean=self.mean, std=self.std)
-        add_token = functools.partial(self.add_token, mask=mask)
-        if self.site.module == sites.IMAGE:
-            filled = add_token(filled)
-        with self.site.apply(self.encoder, add_token):
-            features = sites.first_tensor(self.encoder.forward_features(filled))  # type: ignore[operator]
-        return self.head(self.output.to_map(features))[..., :height, :width]
+        reached = []
 
-    def add_token(self, features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """z + T·D(M), or the replacing forms: the features at the site, with the token where the mask is True."""
+        def add_token(branch: int, features: torch.Tensor) -> torch.Tensor:
+            reached.append(branch)
+            return self.add_token(branch, features, mask)
+
+        if self.site.module == sites.IMAGE:
+            filled = add_token(0, filled)
+        self._last_pass.close()
+        with ExitStack() as hooks:
+            hooks.enter_context(self.site.apply(self.encoder, add_token))
+            features = self.output.of(self.encoder, filled)
+            if self.checkpointed and features.requires_grad:
+                self._last_pass = hooks.pop_all()
+        if not reached:  # timm takes a stage to pieces when it checkpoints it
+            raise InputError(
+                f"with checkpointed gradients the site '{self.site.name}' is passed by; name the last module inside "
+                f"it, as in --mask-layer {self.site.module}.1"
+            )
+        return self.head(features)[..., :height, :width]
+
+    def add_token(self, branch: int, features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """z + T·D(M), or the replacing forms: the features at the site, with the token where the mask is True.
+
+        Where the site has several maps, ``branch`` is the number of this one, and its channels of T (and γ) act on it.
+        """
         if self.token == "none":
             return features
-        layout = self.site.layout
+        layout = self.site.layouts[branch]
         hidden = layout.mask(mask).to(features.dtype)
-        token = layout.vector(self.mask_token.to(features.dtype))
+        token = layout.vector(self._share(self.mask_token, branch).to(features.dtype))
         if self.token == "replace":
             kept = features * (1 - hidden)
             if self.gamma is not None:
-                kept = kept + layout.vector(self.gamma.to(features.dtype)) * features * hidden
+                kept = kept + layout.vector(self._share(self.gamma, branch).to(features.dtype)) * features * hidden
             features = kept
         return torch.addcmul(features, hidden, token)
+
+    def _share(self, vector: torch.Tensor, branch: int) -> torch.Tensor:
+        """The entries of a vector over the site's channels that belong to one of its maps."""
+        return vector.split([layout.channels for layout in self.site.layouts])[branch]
+
+
+def total_stride(img_size: tuple[int, int], grid: tuple[int, int]) -> int:
+    """Pixels along the side of what one feature stands for, for images (H, W) and features on ``grid`` (h, w).
+
+    The smallest number that covers the image; where the grid does not divide it, the next power of two if that gives
+    the same grid: 32 for 6 features over 176 pixels, of which the last is half padding.
+    """
+    stride = max(math.ceil(size / side) for size, side in zip(img_size, grid, strict=True))
+    power = 2 ** (stride - 1).bit_length()
+    exact = all(size == side * stride for size, side in zip(img_size, grid, strict=True))
+    padded = all(math.ceil(size / power) == side for size, side in zip(img_size, grid, strict=True))
+    return power if padded and not exact else stride
 
 
 def create_model(
@@ -152,7 +195,7 @@ def create_model(
         arch: name in ``timm.list_models()``.
         mask_layer: site of the mask token; ``auto`` is the paper's.
         model_args: keywords for timm (``embed_dim``, ``depth``, ``channels``, ...).
-        img_size: pixels, one number or (H, W); default: what the architecture is built for.
+        img_size: pixels, one number or (H, W); default: that of ``model_args``, else what it is built for.
         fill, token, gamma, mean, std: see ``MaskedImageModel``.
         pretrained: start the encoder from timm's weights.
 
@@ -163,7 +206,8 @@ def create_model(
         InputError: an unknown architecture or site, arguments that do not fit, each with what would.
     """
     _check(fill, token, gamma)
-    given = None if img_size is None else _pair(img_size)
+    asked = (model_args or {}).get("img_size") if img_size is None else img_size
+    given = None if asked is None else _pair(asked)
     encoder, args = build_encoder(arch, model_args, img_size=given, pretrained=pretrained)
     size = given or default_img_size(encoder)
     model = MaskedImageModel(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import timm.optim
@@ -12,6 +13,11 @@ from torch import nn
 from a2mim.errors import InputError
 from a2mim.settings import TrainSettings
 
+# what the authors' code does not decay, searched for in the names of parameters; the second for their ViTs alone.
+# Batch norms called "downsample.1" are not found so, and are decayed there.
+OFFICIAL_UNDECAYED = r"(bn|ln|gn)(\d+)?\.(weight|bias)|bias|mask_token"
+OFFICIAL_UNDECAYED_VIT = rf"{OFFICIAL_UNDECAYED}|norm|pos_embed|cls_token|gamma"
+
 
 def create_optimizer(
     model: nn.Module,
@@ -19,29 +25,41 @@ def create_optimizer(
     lr: float,
     *,
     lr_scales: dict[str, float] | None = None,
+    decays: dict[str, bool] | None = None,
     layer_decay: float | None = None,
 ) -> torch.optim.Optimizer:
     """The optimiser of a run.
 
     Vectors (biases, norms, mask token, gamma) and what the model names in ``no_weight_decay()`` (position embeddings,
-    class tokens) go without weight decay.
+    class tokens) go without weight decay; with ``settings.no_decay`` "official" what the authors' code names instead.
 
     Args:
         lr_scales: learning rate of single parameters, by name, relative to ``lr``.
+        decays: whether single parameters have weight decay, by name; before the rule.
         layer_decay: learning rate of each layer relative to the one above it (timm's groups).
 
     Raises:
         InputError: an optimiser that timm does not know.
     """
     trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    undecayed = _undecayed(model, trained, settings.no_decay)
+    for name, decay in (decays or {}).items():
+        (undecayed.discard if decay else undecayed.add)(name)
     if layer_decay is not None:
-        names = model.no_weight_decay() if hasattr(model, "no_weight_decay") else ()  # type: ignore[operator]
-        groups = timm.optim.param_groups_layer_decay(model, settings.weight_decay, names, layer_decay=layer_decay)
+        groups = timm.optim.param_groups_layer_decay(
+            model, settings.weight_decay, undecayed, weight_decay_exclude_1d=False, layer_decay=layer_decay
+        )
     else:
-        groups = _groups(trained, _undecayed(model), settings.weight_decay, lr_scales or {})
+        groups = _groups(trained, undecayed, settings.weight_decay, lr_scales or {})
     try:
         return timm.optim.create_optimizer_v2(
-            groups, opt=settings.opt, lr=lr, weight_decay=0.0, filter_bias_and_bn=False, **_options(model, settings)
+            groups,
+            opt=settings.opt,
+            lr=lr,
+            weight_decay=0.0,
+            momentum=settings.momentum,
+            filter_bias_and_bn=False,
+            **_options(model, settings),
         )
     except (ValueError, AssertionError, RuntimeError, TypeError) as error:
         raise InputError(f"optimiser '{settings.opt}' cannot be made: {error}") from error
@@ -49,6 +67,9 @@ def create_optimizer(
 
 def create_scheduler(optimizer: torch.optim.Optimizer, settings: TrainSettings, updates_per_epoch: int) -> Any:
     """timm's scheduler, stepped by updates: linear warm-up, then ``settings.sched`` down to ``min_lr`` at the last one.
+
+    Where the rate falls in steps, their epochs count from the start of the run, warm-up included, and the first update
+    of such an epoch is the first with the lower rate (timm's own is one update earlier).
 
     Raises:
         InputError: an unknown schedule, or a warm-up that outlasts the run.
@@ -59,17 +80,24 @@ def create_scheduler(optimizer: torch.optim.Optimizer, settings: TrainSettings, 
             "lower --warmup-epochs (fractions will do)"
         )
     warmup = round(settings.warmup_epochs * updates_per_epoch) / updates_per_epoch  # whole updates
+    steps: dict[str, Any] = {"decay_rate": settings.decay_rate}
+    if settings.decay_epochs is not None:
+        steps["decay_epochs"] = settings.decay_epochs
+    if settings.sched == "multistep":
+        steps["decay_milestones"] = [epoch + 0.5 / updates_per_epoch for epoch in sorted(settings.decay_milestones)]
+    prefix = settings.sched not in ("step", "multistep")
     try:
         scheduler, _ = timm.scheduler.create_scheduler_v2(
             optimizer,
             sched=settings.sched,
-            num_epochs=settings.epochs - warmup,  # type: ignore[arg-type]
+            num_epochs=settings.epochs - warmup if prefix else settings.epochs,  # type: ignore[arg-type]
             warmup_epochs=warmup,  # type: ignore[arg-type]
             warmup_lr=settings.warmup_lr,
-            warmup_prefix=True,
+            warmup_prefix=prefix,
             min_lr=settings.min_lr,
             step_on_epochs=False,
             updates_per_epoch=updates_per_epoch,
+            **steps,
         )
     except (ValueError, AssertionError, TypeError) as error:
         raise InputError(f"schedule '{settings.sched}' cannot be made: {error}") from error
@@ -84,16 +112,19 @@ def _groups(
     """Parameters with the same weight decay and the same scale of the learning rate, together."""
     groups: dict[tuple[float, float], dict[str, Any]] = {}
     for name, parameter in trained:
-        spared = parameter.ndim <= 1 or name.endswith(".bias") or name in undecayed
-        key = (0.0 if spared else decay, lr_scales.get(name, 1.0))
+        key = (0.0 if name in undecayed else decay, lr_scales.get(name, 1.0))
         group = groups.setdefault(key, {"params": [], "weight_decay": key[0], "lr_scale": key[1]})
         group["params"].append(parameter)
     return list(groups.values())
 
 
-def _undecayed(model: nn.Module) -> set[str]:
-    """What the model, or the encoder inside it, names as not to be decayed, by full name."""
-    names: set[str] = set()
+def _undecayed(model: nn.Module, trained: list[tuple[str, nn.Parameter]], rule: str) -> set[str]:
+    """Full names of the parameters that go without weight decay."""
+    if rule == "official":
+        vit = any(name.endswith(("pos_embed", "cls_token")) for name, _ in trained)
+        pattern = re.compile(OFFICIAL_UNDECAYED_VIT if vit else OFFICIAL_UNDECAYED)
+        return {name for name, _ in trained if pattern.search(name)}
+    names = {name for name, parameter in trained if parameter.ndim <= 1 or name.endswith(".bias")}
     for prefix, module in (("", model), ("encoder.", getattr(model, "encoder", None))):
         if hasattr(module, "no_weight_decay"):
             names |= {prefix + name for name in module.no_weight_decay()}  # type: ignore[union-attr, operator]
@@ -102,7 +133,7 @@ def _undecayed(model: nn.Module) -> set[str]:
 
 def _options(model: nn.Module, settings: TrainSettings) -> dict[str, Any]:
     """What only some optimisers take."""
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {} if settings.opt_eps is None else {"eps": settings.opt_eps}
     name, device = settings.opt.lower(), next(model.parameters()).device.type
     if any(part in name for part in ("adam", "lamb", "lion", "adan", "nadam")):
         options["betas"] = tuple(settings.opt_betas)

@@ -28,6 +28,17 @@ def find(name: str, folders: Iterable[Path]) -> Path:
     raise InputError(f"no recipe '{name}': no such file, nor one of the presets {', '.join(order)}")
 
 
+def listing(program: str, folders: Iterable[Path]) -> list[tuple[str, str]]:
+    """The presets whose header names ``program`` in its command: name, and the first line of the header."""
+    found = []
+    for folder in folders:
+        for file in sorted(Path(folder).glob("*.yaml"), key=lambda file: file.stem):
+            header = [line.lstrip("# ") for line in file.read_text(encoding="utf-8").splitlines() if line[:1] == "#"]
+            if any(line.startswith("Command: ") and f" {program} " in line for line in header):
+                found.append((file.stem, header[0]))
+    return found
+
+
 def read(path: Path) -> dict[str, Any]:
     """The settings in a recipe file.
 
@@ -47,7 +58,7 @@ def read(path: Path) -> dict[str, Any]:
 def differences(recipe: dict[str, Any], resolved: dict[str, Any], where: str = "the recipe") -> list[str]:
     """One line for each setting of the recipe that the run has otherwise."""
     return [
-        f"{key}: {value} in {where}, {resolved[key]} here"
+        f"{key}: {value} in {where}, {resolved.get(key, 'not used')} here"
         for key, value in recipe.items()
-        if key in resolved and resolved[key] != value
+        if resolved.get(key) != value
     ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,14 +29,24 @@ FREE_ON_RESUME = {
     "checkpoint_hist",
     "recovery_interval",
     "picture_interval",
+    "torchcompile",
+    "grad_checkpointing",
+    "log_tensorboard",
+    "log_wandb",
 }
 
 
 class Run:
-    """The folder of one run; every write is atomic or appends one whole line."""
+    """The folder of one run; every write is atomic or appends one whole line.
 
-    def __init__(self, path: str | Path):
+    Args:
+        path: of the folder.
+        writes: False in processes that train along and leave the writing to another.
+    """
+
+    def __init__(self, path: str | Path, writes: bool = True):
         self.path = Path(path)
+        self.writes = writes
 
     @classmethod
     def create(cls, output: str | Path, experiment: str) -> Run:
@@ -51,25 +62,57 @@ class Run:
         return self.path / checkpoint.LAST
 
     def write_settings(self, values: Mapping[str, Any]) -> None:
+        if not self.writes:
+            return
         files.write_text(self.path / "args.yaml", yaml.safe_dump(dict(values), sort_keys=False))
 
-    def check_settings(self, values: Mapping[str, Any]) -> None:
-        """Raise InputError, with both values, where a resumed run is given other settings than it began with."""
+    def check_settings(self, values: Mapping[str, Any], world: int = 1, begun_world: int = 1) -> None:
+        """Raise InputError, with both values, where a resumed run is given other settings than it began with.
+
+        Another number of processes is the same run as long as all their batches together are as large.
+        """
         file = self.path / "args.yaml"
         begun = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        for key, value in yaml.safe_load(yaml.safe_dump(dict(values))).items():  # a tuple is a list in YAML
+        now = yaml.safe_load(yaml.safe_dump(dict(values), sort_keys=False))  # a tuple is a list in YAML
+        if world != begun_world and begun:
+            together = begun.pop("batch_size") * begun_world
+            if now["batch_size"] * world != together:
+                raise InputError(
+                    f"{self.path} was begun with batches of {together} images over {begun_world} processes, and cannot "
+                    f"go on with {now['batch_size']} images in each of {world}: processes x batch_size must stay"
+                )
+        for key, value in now.items():
             if key in begun and key not in FREE_ON_RESUME and begun[key] != value:
                 raise InputError(f"{self.path} was begun with {key}={begun[key]}, and cannot go on with {key}={value}")
 
     def log(self, event: str, **values: Any) -> None:
         """Append one line to log.jsonl."""
+        if not self.writes:
+            return
         self.path.mkdir(parents=True, exist_ok=True)
         line = json.dumps({"time": round(time.time(), 3), "event": event, **values})
-        with open(self.path / "log.jsonl", "a", encoding="utf-8") as handle:
-            handle.write(line + "\n")
+        file = self.path / "log.jsonl"
+        try:
+            with open(file, "ab") as handle:
+                handle.write(line.encode() + b"\n")
+        except OSError as error:
+            error.filename = str(file)
+            raise
+
+    def tidy(self) -> None:
+        """Remove what a process that was killed while it wrote has left: unfinished files, half a line of the log."""
+        if not self.writes:
+            return
+        for partial in self.path.glob(".*.partial"):
+            partial.unlink()
+        log = self.path / "log.jsonl"
+        if log.is_file() and not (text := log.read_bytes()).endswith(b"\n"):
+            os.truncate(log, text.rfind(b"\n") + 1)
 
     def write_row(self, row: Mapping[str, Any]) -> None:
         """Add an epoch to summary.csv; rows of that epoch and later ones, of an abandoned course, go."""
+        if not self.writes:
+            return
         file = self.path / "summary.csv"
         rows: list[Mapping[str, Any]] = []
         if file.is_file():
@@ -82,24 +125,35 @@ class Run:
         files.write_text(file, text.getvalue())
 
     def keep(self, state: Mapping[str, Any], *, epoch: int | None = None, history: int = 0, best: bool = False) -> None:
-        """Save ``state`` as last.pth.tar; at the end of ``epoch`` also as checkpoint-N, and as the best when it is."""
-        checkpoint.save_checkpoint(self.last, state)
+        """Save ``state`` as last.pth.tar; at the end of ``epoch`` also as checkpoint-N, and as the best when it is.
+
+        The last comes last: a run that is killed in between goes on from before the epoch and writes all of them again.
+        """
+        if not self.writes:
+            return
         if best:
             checkpoint.save_checkpoint(self.path / checkpoint.BEST, _weights(state))
         if epoch is not None and history:
             checkpoint.save_checkpoint(self.path / f"checkpoint-{epoch}.pth.tar", _weights(state))
-            numbered = sorted(self.path.glob("checkpoint-*.pth.tar"), key=_number)
-            for old in numbered[:-history]:
+        checkpoint.save_checkpoint(self.last, state)
+        if epoch is not None and history:
+            for old in sorted(self.path.glob("checkpoint-*.pth.tar"), key=_number)[:-history]:
                 old.unlink()
 
     def export(self, state: Mapping[str, Any]) -> None:
         """Write backbone.safetensors: the encoder alone, with plain timm names."""
+        if not self.writes:
+            return
         checkpoint.export_safetensors(self.path / checkpoint.BACKBONE, state, encoder_only=True)
 
 
 def _weights(state: Mapping[str, Any]) -> dict[str, Any]:
     """A checkpoint without what only a resume needs."""
-    return {key: value for key, value in state.items() if key not in ("optimizer", "scaler", "progress")}
+    return {
+        key: value
+        for key, value in state.items()
+        if key not in ("optimizer", "scaler", "extra", "progress", "processes")
+    }
 
 
 def _number(path: Path) -> int:

@@ -1,130 +1,132 @@
-"""Sites: the named places inside an encoder where the mask token may act, and how features lie there.
+"""Sites: the named places inside an encoder where the mask token may act, and the place where its output is read.
 
 A site is "the output of" a place: ``input`` (the image itself), ``stem``, ``stage1..4`` of a network in stages or
-``block1..N`` of one in blocks, or any module by its dotted name. Stages and blocks are those that timm's
-``feature_info`` names; what a feature map looks like there is read off one forward pass, never guessed.
+``block1..N`` of one in blocks, or any module by its dotted name. ``stage3.out`` is another name of ``stage3``, and
+``stage4.in`` is what the first block of stage 4 is given: where a stage begins with a downsampling of its own
+(ConvNeXt, Swin), the features after that, else those of the stage before it. ``block5.in`` is the input of block 5.
+
+Stages and blocks are those that timm's ``feature_info`` names; where it names none that run, they are told by the
+shapes of a forward pass. What features look like is read off such a pass too, never guessed (see ``probing``).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
+from a2mim import probing
 from a2mim.errors import InputError
-from a2mim.masking import resize_mask
+from a2mim.layouts import Layout
+from a2mim.probing import IMAGE
 
-IMAGE = ""  # the "module" of the site `input`
+__all__ = ["IMAGE", "Layout", "Output", "Site", "default", "find", "names", "output", "output_layout"]
 
-
-@dataclass(frozen=True)
-class Layout:
-    """How features lie in memory: ``order`` NCHW, NHWC or NLC, ``grid`` (h, w), ``prefix`` tokens in front."""
-
-    order: str
-    channels: int
-    grid: tuple[int, int]
-    prefix: int = 0
-
-    @classmethod
-    def of(cls, features: torch.Tensor, img_size: tuple[int, int], prefix_tokens: int = 0, order: str | None = None):
-        """Recognise the layout of ``features`` (B, ...) that a network made of images of ``img_size`` (H, W).
-
-        A dimension pair is spatial when its shape is that of the image; where both readings fit, ``order`` decides.
-
-        Raises:
-            InputError: features that are no map over the image.
-        """
-        shape = tuple(features.shape[1:])
-        readings = []
-        if len(shape) == 3:
-            readings += [cls("NCHW", shape[0], shape[1:])] if _like_image(shape[1:], img_size) else []
-            readings += [cls("NHWC", shape[2], shape[:2])] if _like_image(shape[:2], img_size) else []
-        elif len(shape) == 2:
-            for prefix in dict.fromkeys((prefix_tokens, 0)):
-                grid = grid_of(shape[0] - prefix, img_size)
-                readings += [cls("NLC", shape[1], grid, prefix)] if grid else []
-        if not readings:
-            raise InputError(f"features of shape {tuple(features.shape)} are no map over an image of {img_size}")
-        return next((reading for reading in readings if reading.order == order), readings[0])
-
-    def mask(self, mask: torch.Tensor) -> torch.Tensor:
-        """D(M): the mask (B, h, w) on this grid, shaped to broadcast over the features; prefix tokens stay."""
-        mask = resize_mask(mask, self.grid)
-        if self.order == "NLC":
-            return F.pad(mask.flatten(1), (self.prefix, 0))[..., None]
-        return mask[:, None] if self.order == "NCHW" else mask[..., None]
-
-    def vector(self, vector: torch.Tensor) -> torch.Tensor:
-        """A vector (C,) shaped to broadcast over the features."""
-        return vector.view(1, -1, 1, 1) if self.order == "NCHW" else vector
-
-    def to_map(self, features: torch.Tensor) -> torch.Tensor:
-        """The features as a map (B, C, h, w), without prefix tokens."""
-        if self.order == "NCHW":
-            return features
-        if self.order == "NHWC":
-            return features.permute(0, 3, 1, 2)
-        return features[:, self.prefix :].transpose(1, 2).unflatten(2, self.grid)
+CELLS = 7  # the paper's mask cells along a side: 32 pixels of 224
 
 
 @dataclass(frozen=True)
 class Site:
-    """A place where the mask token acts: ``module``'s output, or its first input where ``before`` is set."""
+    """A place where the mask token acts: ``module``'s output, or what it is given where ``before`` is set.
+
+    Parallel branches (HRNet, CrossViT) give several maps at once; the token acts on each of them. ``members`` counts
+    them among the tensors at the place, ``layouts`` describes them.
+    """
 
     name: str
     module: str
     before: bool
-    layout: Layout
+    layouts: tuple[Layout, ...]
+    members: tuple[int, ...] = (0,)
+
+    @property
+    def layout(self) -> Layout:
+        """The layout of the first map."""
+        return self.layouts[0]
 
     @property
     def channels(self) -> int:
-        return self.layout.channels
+        """Channels of all maps together: the length of the token."""
+        return sum(layout.channels for layout in self.layouts)
 
     @property
     def grid(self) -> tuple[int, int]:
         return self.layout.grid
 
     @contextmanager
-    def apply(self, encoder: nn.Module, change: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[None]:
-        """Inside, the features at this site pass through ``change``; after, the encoder is as it was."""
-        with _watch(encoder, self.module, self.before, change):
+    def apply(self, encoder: nn.Module, change: Callable[[int, torch.Tensor], torch.Tensor]) -> Iterator[None]:
+        """Inside, map number i (of ``layouts``) passes through ``change(i, features)``; after, all is as it was.
+
+        At the site ``input`` nothing happens: whoever owns the image changes it.
+        """
+
+        def of_member(member: int, features: torch.Tensor) -> torch.Tensor:
+            return change(self.members.index(member), features) if member in self.members else features
+
+        place = functools.partial(probing.replaced, changes=of_member)
+        with nullcontext() if self.module == IMAGE else probing.watch(encoder, self.module, self.before, place):
             yield
 
 
-def names(encoder: nn.Module) -> dict[str, tuple[str, bool]]:
-    """The named sites of a timm model, in order: name -> (module, whether the site is that module's input)."""
-    info = [dict(entry) for entry in getattr(encoder, "feature_info", None) or []]
+@dataclass(frozen=True)
+class Output:
+    """Where an encoder's last map over the image is: tensor ``member`` of ``forward_features``, or of a module."""
+
+    module: str
+    member: int
+    layout: Layout
+
+    def of(self, encoder: nn.Module, images: torch.Tensor) -> torch.Tensor:
+        """The map (B, C, h, w) of images (B, 3, H, W)."""
+        seen: list[Any] = []
+
+        def look(value: Any) -> Any:
+            seen.append(value)
+            return value
+
+        with probing.watch(encoder, self.module, False, look) if self.module else nullcontext():
+            features = encoder.forward_features(images)  # type: ignore[operator]
+        return self.layout.to_map(probing.tensors(seen[0] if self.module else features)[self.member])
+
+
+def names(encoder: nn.Module, img_size: tuple[int, int] | None = None) -> dict[str, tuple[str, bool]]:
+    """The named sites of a timm model, in order: name -> (module, whether the site is what that module is given).
+
+    Args:
+        img_size: (H, W) of the images that stages are told by, where timm does not name them; default: timm's.
+    """
     children = dict(encoder.named_modules())
-    info = [entry for entry in info if entry.get("module") in children]
-    if len({entry["reduction"] for entry in info}) == 1:
-        kind = "block"
-    else:
-        kind, info = "stage", info[-4:]  # where timm lists five, the first is the stem
+    info = list({entry.get("module"): entry for entry in _feature_info(encoder) if entry.get("module") != ""}.values())
+    kind = "stage" if len({entry["reduction"] for entry in info}) > 1 else "block"
+    modules = [entry["module"] for entry in info]
+    if kind == "stage":
+        modules = modules[-4:]  # where timm lists five, the first is the stem
+    if not modules or not all(_runs(children.get(module)) for module in modules):
+        kind, modules = "stage", _stages(encoder, img_size or native_size(encoder))
     found = {"input": (IMAGE, False)}
-    stem = next((name for name in ("patch_embed", "stem") if name in children), None)
+    stem = next((name for name in ("patch_embed", "stem") if _runs(children.get(name))), None)
     if stem:
         found["stem"] = (stem, False)
-    elif info:
-        found["stem"] = (info[0]["module"], True)
-    for number, entry in enumerate(info, 1):
-        found[f"{kind}{number}"] = (entry["module"], False)
-    return found
+    elif modules:
+        found["stem"] = (modules[0], True)
+    return found | {f"{kind}{number}": (module, False) for number, module in enumerate(modules, 1)}
 
 
-def default(encoder: nn.Module) -> str:
+def default(encoder: nn.Module, img_size: tuple[int, int] | None = None) -> str:
     """The paper's site (section 5.1) where it names one, and the same relative depth elsewhere.
 
     Stage 3 of ResNet-50: three quarters of the stages. Block 5 of the 12 of ViT-S; block 8 of the 12 of ViT-B, which
     stands for every encoder in blocks at least as wide as ViT-B (768).
     """
-    deep = [name for name in names(encoder) if name.startswith(("stage", "block"))]
+    return _default(encoder, _deep(names(encoder, img_size)))
+
+
+def _default(encoder: nn.Module, deep: list[str]) -> str:
     if not deep:
         return "input"
     share = 3 / 4
@@ -134,103 +136,210 @@ def default(encoder: nn.Module) -> str:
 
 
 def find(encoder: nn.Module, name: str, img_size: tuple[int, int]) -> Site:
-    """The site ``name`` of an encoder for images (H, W); ``auto`` is the paper's choice.
+    """The site ``name`` of an encoder for images (H, W).
+
+    ``auto`` is the paper's choice (see ``default``), or the nearest site before it (failing these, after it) that gives
+    a map over the image, no coarser than the paper's 7x7 mask cells where there is such a one.
 
     Raises:
-        InputError: a site that this encoder lacks; the message lists those it has.
+        InputError: a site that this encoder lacks; the message lists those it has. A place that gives no map.
     """
-    known = names(encoder)
-    if name == "auto":
-        name = default(encoder)
-    if name in known:
-        module, before = known[name]
-    elif name in dict(encoder.named_modules()) and name:
-        module, before = name, False
-    else:
-        raise InputError(
-            f"{type(encoder).__name__} has no site '{name}'; its sites: {', '.join(known)}, "
-            "or any module by its dotted name"
-        )
-    seen: list[torch.Tensor] = []
+    known = names(encoder, img_size)
+    if name != "auto":
+        return _site(encoder, name, known, img_size)
+    deep = _deep(known) or ["input"]
+    place = deep.index(_default(encoder, _deep(known)))
+    usable: list[Site] = []
+    errors: list[InputError] = []
+    for candidate in (*deep[place::-1], *deep[place + 1 :]):
+        try:
+            site = _site(encoder, candidate, known, img_size)
+        except InputError as error:
+            errors.append(error)
+            continue
+        stride = max(size / side for size, side in zip(img_size, site.grid, strict=True))
+        if stride <= max(native_size(encoder)) / CELLS or site.name.startswith("block"):
+            return site
+        usable.append(site)
+    if not usable:
+        raise errors[0]
+    return usable[0]
 
-    def look(features: torch.Tensor) -> torch.Tensor:
-        seen.append(features.detach())
-        return features
 
-    with _watch(encoder, module, before, look):
-        _forward(encoder, img_size)
-    if module == IMAGE:
-        return Site(name, module, before, Layout("NCHW", 3, img_size))
-    if len(seen) != 1:
-        raise InputError(f"module '{name}' runs {len(seen)} times in a forward pass; a site has to run once")
-    return Site(name, module, before, _layout(encoder, seen[0], img_size))
+def output(encoder: nn.Module, img_size: tuple[int, int]) -> Output:
+    """Where the features that an image is reconstructed from lie, for images (H, W).
+
+    What ``forward_features`` gives: of a tuple (features and what goes with them) the first map, of a list (features of
+    several scales) the last. Where it gives none (class tokens alone), the last map that a module gives.
+
+    Raises:
+        InputError: an encoder without any map over the image.
+    """
+    images = probing.noise(encoder, img_size).expand(2, -1, -1, -1)
+    value = probing.forward(encoder, images)
+    found, module = _maps(encoder, value, img_size, len(images)), ""
+    if not found:
+        module = _last_map(encoder, img_size)
+        if not module:
+            shapes = ", ".join(str(tuple(tensor.shape[1:])) for tensor in probing.tensors(value))
+            raise InputError(
+                f"{type(encoder).__name__} has no map over the image of {img_size[0]}x{img_size[1]} pixels from which "
+                f"one could be reconstructed; its features have the shapes {shapes}"
+            )
+        value = _look(encoder, module, False, images)[0]
+        found = _maps(encoder, value, img_size, len(images))
+    member = max(found) if isinstance(value, list) else min(found)
+    place = Output(module, member, found[member])
+    look = lambda images: _raw(encoder, module, False, images)[member]  # noqa: E731
+    return Output(module, member, _in_order(place.layout, img_size, look, encoder))
 
 
 def output_layout(encoder: nn.Module, img_size: tuple[int, int]) -> Layout:
-    """The layout of ``encoder.forward_features`` for images (H, W)."""
-    return _layout(encoder, _forward(encoder, img_size), img_size)
+    """The layout of the features that an image of (H, W) is reconstructed from."""
+    return output(encoder, img_size).layout
 
 
-def _layout(encoder: nn.Module, features: torch.Tensor, img_size: tuple[int, int]) -> Layout:
-    order = str(getattr(encoder, "output_fmt", "NCHW")).rpartition(".")[2]
-    return Layout.of(features, img_size, int(getattr(encoder, "num_prefix_tokens", 0)), order)
+def native_size(encoder: nn.Module) -> tuple[int, int]:
+    """Image size (H, W) in pixels that timm trained the architecture on."""
+    cfg = getattr(encoder, "default_cfg", None) or {}
+    height, width = tuple(cfg.get("input_size") or (3, 224, 224))[1:]
+    return int(height), int(width)
 
 
-def _forward(encoder: nn.Module, img_size: tuple[int, int]) -> torch.Tensor:
-    """One forward pass of a black image, with running statistics and mode left as they are."""
-    training = encoder.training
-    parameter = next(encoder.parameters())
-    try:
-        with torch.no_grad():
-            image = torch.zeros(1, 3, *img_size, device=parameter.device, dtype=parameter.dtype)
-            return first_tensor(encoder.eval().forward_features(image))  # type: ignore[operator]
-    except (AssertionError, RuntimeError, ValueError) as error:
-        raise InputError(f"{type(encoder).__name__} does not run on images of {img_size} pixels: {error}") from error
-    finally:
-        encoder.train(training)
+# --- places -----------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _watch(
-    encoder: nn.Module, module: str, before: bool, change: Callable[[torch.Tensor], torch.Tensor]
-) -> Iterator[None]:
-    if module == IMAGE:  # whoever owns the image changes it
-        yield
-        return
-    target = encoder.get_submodule(module)
-    if before:
-        handle = target.register_forward_pre_hook(lambda _, args: (change(args[0]), *args[1:]))
-    else:
-        handle = target.register_forward_hook(lambda _, __, output: _replace_first(output, change))
-    try:
-        yield
-    finally:
-        handle.remove()
+def _site(encoder: nn.Module, name: str, known: dict[str, tuple[str, bool]], img_size: tuple[int, int]) -> Site:
+    module, before = _place(encoder, name, known)
+    if module == IMAGE:
+        return Site(name, IMAGE, before, (Layout("NCHW", 3, img_size),))
+    images = probing.noise(encoder, img_size).expand(2, -1, -1, -1)
+    seen = _look(encoder, module, before, images)
+    if len(seen) != 1:
+        raise InputError(f"module '{name}' runs {len(seen)} times in a forward pass; a site has to run once")
+    found = _maps(encoder, seen[0], img_size, len(images))
+    if not found:
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in probing.tensors(seen[0])) or "no tensor"
+        raise InputError(f"'{name}' of {type(encoder).__name__} gives no map over the image: {shapes}")
+    if len(found) > 1:
+        reaches = _reaching(encoder, module, before, img_size)
+        found = {member: layout for member, layout in found.items() if reaches(member)}
+    if not found:
+        raise InputError(f"what '{name}' of {type(encoder).__name__} gives does not reach the reconstructed features")
+    layouts = []
+    for member, layout in found.items():
+        look = lambda images, member=member: _raw(encoder, module, before, images)[member]  # noqa: E731
+        layouts.append(_in_order(layout, img_size, look, encoder))
+    return Site(name, module, before, tuple(layouts), tuple(found))
 
 
-def first_tensor(output: Any) -> torch.Tensor:
-    """The features in a module's output: the output itself, or the first member of a tuple."""
-    return output[0] if isinstance(output, (tuple, list)) else output
+def _place(encoder: nn.Module, name: str, known: dict[str, tuple[str, bool]]) -> tuple[str, bool]:
+    """The module meant by a site's name, and whether what it is given is meant."""
+    if name in known:
+        return known[name]
+    base, _, side = name.rpartition(".")
+    if base in known and side == "out":
+        return known[base]
+    deep = _deep(known)
+    if base in deep and side == "in":
+        module = known[base][0]
+        if base.startswith("block"):
+            return module, True
+        blocks = getattr(encoder.get_submodule(module), "blocks", None)
+        if isinstance(blocks, (nn.Sequential, nn.ModuleList)) and len(blocks):
+            return f"{module}.blocks.0", True
+        earlier = deep.index(base) - 1
+        return known[deep[earlier] if earlier >= 0 else "stem"]
+    if name and name in dict(encoder.named_modules()):
+        return name, False
+    raise InputError(
+        f"{type(encoder).__name__} has no site '{name}'; its sites: {', '.join(known)}, "
+        "the input of a stage or block (as stage4.in), or any module by its dotted name"
+    )
 
 
-def _replace_first(output: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
-    if isinstance(output, (tuple, list)):
-        return type(output)([change(output[0]), *output[1:]])
-    return change(output)
+def _last_map(encoder: nn.Module, img_size: tuple[int, int]) -> str:
+    """The last module that gives a map, where nearly all of the network lies before it; "" where there is none."""
+    traced = probing.trace(encoder, img_size)
+    maps = [name for name, layout in traced.items() if layout]
+    if not maps:
+        return ""
+    rest = list(traced)[list(traced).index(maps[-1]) + 1 :]
+    weights, after = (
+        sum(value.numel() for name in names for value in encoder.get_submodule(name).parameters())
+        for names in (traced, rest)
+    )
+    return maps[-1] if after <= weights / 10 else ""
 
 
-def _like_image(shape: tuple[int, ...], img_size: Sequence[int]) -> bool:
-    """Whether (h, w) could be the image (H, W) divided by one stride, up to the padding of the last row and column."""
-    strides = [size / max(1, side) for size, side in zip(img_size, shape, strict=True)]
-    stride = max(1, round(max(strides)))
-    return all(side in (size // stride, math.ceil(size / stride)) for size, side in zip(img_size, shape, strict=True))
+def _deep(known: dict[str, tuple[str, bool]]) -> list[str]:
+    return [name for name in known if name.startswith(("stage", "block"))]
 
 
-def grid_of(tokens: int, img_size: Sequence[int]) -> tuple[int, int] | None:
-    """The grid (h, w) of ``tokens`` patches with the shape of the image, or None."""
-    if tokens < 1:
-        return None
-    rows = round(math.sqrt(tokens * img_size[0] / img_size[1]))
-    if rows < 1 or tokens % rows or not _like_image((rows, tokens // rows), img_size):
-        return None
-    return rows, tokens // rows
+def _feature_info(encoder: nn.Module) -> list[dict[str, Any]]:
+    return [dict(entry) for entry in getattr(encoder, "feature_info", None) or []]
+
+
+def _runs(module: nn.Module | None) -> bool:
+    """Whether a module can be run: it is there, and no mere list of others."""
+    return module is not None and type(module).forward is not nn.Module.forward
+
+
+def _stages(encoder: nn.Module, img_size: tuple[int, int]) -> list[str]:
+    """The stages of a network that names none: the last module of each grid, before the next coarser one."""
+    ends: dict[tuple[int, int], str] = {}
+    for module, layout in probing.trace(encoder, img_size).items():
+        if layout and (not ends or layout.grid <= min(ends)):
+            ends[layout.grid] = module
+    return list(ends.values())[-4:]
+
+
+# --- features at a place ----------------------------------------------------------------------------------------------
+
+
+def _look(encoder: nn.Module, module: str, before: bool, images: torch.Tensor) -> list[Any]:
+    """What is at a place when images run through the encoder: a value for each time that the module runs."""
+    seen: list[Any] = []
+
+    def look(value: Any) -> Any:
+        seen.append(value)
+        return value
+
+    with probing.watch(encoder, module, before, look):
+        probing.forward(encoder, images)
+    return seen
+
+
+def _raw(encoder: nn.Module, module: str, before: bool, images: torch.Tensor) -> list[torch.Tensor]:
+    return probing.tensors(_look(encoder, module, before, images)[0] if module else probing.forward(encoder, images))
+
+
+def _maps(encoder: nn.Module, value: Any, img_size: tuple[int, int], batch: int) -> dict[int, Layout]:
+    """The tensors in ``value`` that are maps over the image, by their number."""
+    layouts = (probing.layout_of(encoder, tensor, img_size, batch) for tensor in probing.tensors(value))
+    return {member: layout for member, layout in enumerate(layouts) if layout is not None}
+
+
+def _in_order(
+    layout: Layout, img_size: tuple[int, int], look: Callable[[torch.Tensor], torch.Tensor], encoder: nn.Module
+) -> Layout:
+    return probing.in_order(layout, img_size, look, encoder) if layout.is_tokens else layout
+
+
+def _reaching(encoder: nn.Module, module: str, before: bool, img_size: tuple[int, int]) -> Callable[[int], bool]:
+    """A function: whether the reconstructed features depend on tensor number ``member`` at a place."""
+    place, image = output(encoder, img_size), probing.noise(encoder, img_size)
+
+    def run() -> torch.Tensor:
+        return _raw(encoder, place.module, False, image)[place.member]
+
+    unchanged = run()
+
+    def reaches(member: int) -> bool:
+        def changes(number: int, tensor: torch.Tensor) -> torch.Tensor:
+            return tensor + 1 + tensor.flip(1) if number == member else tensor
+
+        with probing.watch(encoder, module, before, functools.partial(probing.replaced, changes=changes)):
+            return not torch.equal(unchanged, run())
+
+    return reaches

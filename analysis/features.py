@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from a2mim import sites
+from a2mim import probing, sites
 from a2mim.errors import InputError
-from a2mim.sites import Layout, first_tensor
+from a2mim.layouts import Layout
 
 CONTAINERS = (nn.Sequential, nn.ModuleList)
 ATTENTION = ":attn"  # the residual stream of a block after its attention; no module of its own has it as output
@@ -76,7 +76,7 @@ def capture(
         if layer in captured.maps or layer in captured.left_out:
             return  # a block's attention comes before its second norm
         try:
-            map_ = _as_map(first_tensor(features), images[0], prefix, order)
+            map_ = _as_map(features, images[0], prefix, order)
         except InputError as error:
             if explicit:
                 raise InputError(f"layer '{layer}' gives no map over the image: {error}") from error
@@ -92,9 +92,11 @@ def capture(
         yield captured
 
 
-def _as_map(features: Any, images: torch.Size, prefix: int, order: str) -> torch.Tensor:
-    if not isinstance(features, torch.Tensor):
-        raise InputError(f"it gives a {type(features).__name__}")
+def _as_map(value: Any, images: torch.Size, prefix: int, order: str) -> torch.Tensor:
+    """The first tensor in a module's output, as a map (B, C, H, W)."""
+    features = next(iter(probing.tensors(value)), None)
+    if features is None:
+        raise InputError(f"it gives a {type(value).__name__}")
     if not features.ndim or len(features) != images[0]:
         raise InputError(f"features of shape {tuple(features.shape)} for {images[0]} images")
     size = (images[-2], images[-1])

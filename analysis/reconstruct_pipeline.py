@@ -19,9 +19,8 @@ from a2mim.data import Batch, FileImages, ImageSource
 from a2mim.errors import InputError
 from a2mim.figures import bands as bands_figure
 from a2mim.figures import reconstruction as reconstruction_figure
-from a2mim.masking import mask_grid
+from a2mim.masking import auto_cell, mask_grid
 from a2mim.model import MaskedImageModel
-from a2mim.pretrain import auto_cell
 
 from . import outputs, paired, pipeline, portions, reconstruction
 from .pipeline import Images, Subject
@@ -30,6 +29,7 @@ MEASURED = 100  # images by default, or all where there are fewer
 SHOWN = 6
 TOKENS = {"with": ("with",), "without": ("without",), "both": ("with", "without")}
 Key = tuple[str, str]  # checkpoint, token
+Grid = tuple[int, int] | None  # cells (h, w) of the masks; None: one square
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class GivenImages(Images):
 class Question:
     """What is asked of every network: which cells are hidden, with or without its token, which images are drawn."""
 
-    grid: tuple[int, int]
+    grid: Grid
     ratio: float
     token: str
     seed: int
@@ -159,8 +159,8 @@ def write(output: str | Path, folders: Sequence[Path], about: Mapping[str, Any])
 
 def _masks(
     subjects: Sequence[Subject], ratio: float | None, cell: int | None, echo: Callable[[str], None]
-) -> tuple[tuple[int, int], float]:
-    """Cells (h, w) and the share of them that is hidden, for all models; says where one was trained otherwise."""
+) -> tuple[Grid, float]:
+    """Cells and the share of them that is hidden, for all models; says where one was trained otherwise."""
     trained = [_trained(subject) for subject in subjects]
     size = subjects[0].report.input_size[1:]
     grid = mask_grid(size, cell) if cell else trained[0][0]
@@ -169,23 +169,29 @@ def _masks(
         raise InputError(f"a mask ratio of {ratio:g} hides nothing that could be reconstructed; it is above 0, up to 1")
     for subject, (own_grid, own_ratio) in zip(subjects, trained, strict=True):
         height, width = subject.report.input_size[1:]
-        if height % grid[0] or width % grid[1]:
+        if grid and (height % grid[0] or width % grid[1]):
             raise InputError(
                 f"masks of {grid[0]}x{grid[1]} cells, as {subjects[0].name} takes them, do not divide the images of "
                 f"{height}x{width} pixels of {subject.name}; choose others with --mask-patch-size"
             )
         if (own_grid, own_ratio) != (grid, ratio):
             echo(
-                f"{subject.name}: hidden are {ratio:g} of {grid[0]}x{grid[1]} cells; it was trained with {own_ratio:g} "
-                f"of {own_grid[0]}x{own_grid[1]}"
+                f"{subject.name}: hidden are {_hidden(grid, ratio)}; it was trained with {_hidden(own_grid, own_ratio)}"
             )
     return grid, ratio
 
 
-def _trained(subject: Subject) -> tuple[tuple[int, int], float]:
-    """Cells (h, w) and ratio of the masks that the model was trained with, or the paper's."""
+def _hidden(grid: Grid, ratio: float) -> str:
+    return f"{ratio:g} of {grid[0]}x{grid[1]} cells" if grid else f"a square of {ratio:g} of the area"
+
+
+def _trained(subject: Subject) -> tuple[Grid, float]:
+    """Cells and ratio of the masks that the model was trained with, or the paper's."""
     args, size = subject.report.args, subject.report.input_size[1:]
-    return mask_grid(size, args.get("mask_patch_size") or auto_cell(size[0])), args.get("mask_ratio", 0.6)
+    ratio = args.get("mask_ratio", 0.6)
+    if args.get("method") == "inpainting":
+        return None, ratio
+    return mask_grid(size, args.get("mask_patch_size") or auto_cell(size[0])), ratio
 
 
 def _drawn(images: Images, subject: Subject, shown: int) -> tuple[int, ...]:
@@ -206,7 +212,8 @@ def _ssim(subjects: Sequence[Subject], echo: Callable[[str], None]) -> bool:
 
 def _measure(model: MaskedImageModel, batch: Batch, question: Question) -> portions.Arrays:
     """Numbers of a batch, (B, tokens, ...), and the pictures of those images that are drawn."""
-    mask = reconstruction.masks(batch.indices.tolist(), question.grid, question.ratio, question.seed)
+    size, indices = model.img_size, batch.indices.tolist()
+    mask = reconstruction.masks(indices, size, question.grid, question.ratio, question.seed)
     place = model.mask_token.device
     drawn = np.isin(batch.indices.numpy(), question.drawn)
     found: list[portions.Arrays] = []

@@ -16,7 +16,7 @@ import torch
 
 from a2mim import seeds
 from a2mim.errors import InputError
-from a2mim.masking import fill_masked, random_mask, resize_mask
+from a2mim.masking import fill_masked, random_mask, resize_mask, square_mask
 from a2mim.model import MaskedImageModel
 
 from .games import eval_mode
@@ -44,9 +44,21 @@ class Energies(NamedTuple):
     prediction: Floats
 
 
-def masks(indices: Sequence[int], grid: tuple[int, int], ratio: float, seed: int) -> torch.Tensor:
-    """The masks of images, bool (B, h, w), True = masked: each from the seed and the image's number alone."""
-    return torch.cat([random_mask(1, grid, ratio, seeds.generator(seed, "mask", index)) for index in indices])
+def masks(
+    indices: Sequence[int], size: tuple[int, int], grid: tuple[int, int] | None, ratio: float, seed: int
+) -> torch.Tensor:
+    """The masks of images, bool (B, h, w), True = masked: each from the seed and the image's number alone.
+
+    Args:
+        indices: numbers of the images.
+        size: (H, W) of the images in pixels.
+        grid: (h, w) of the cells of which some are hidden; None hides one square, as inpainting does.
+        ratio: share of the cells, or of the area, that is hidden.
+    """
+    generators = [seeds.generator(seed, "mask", index) for index in indices]
+    if grid is None:
+        return torch.cat([square_mask(1, size, ratio, generator) for generator in generators])
+    return torch.cat([random_mask(1, grid, ratio, generator) for generator in generators])
 
 
 @contextlib.contextmanager

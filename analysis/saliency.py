@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from a2mim.errors import InputError
-from a2mim.sites import grid_of
+from a2mim.layouts import grid_of
 
 from .games import eval_mode
 from .occlusion import Saliency

@@ -242,3 +242,73 @@ def test_ctrl_c_leaves_with_130_and_one_line(tmp_path, monkeypatch):
 
     monkeypatch.setattr(engine.Trainer, "fit", interrupted)
     assert "stopped: SIGINT" in call("pretrain", *NET, *FAST, "--output", tmp_path, code=130)
+
+
+def test_several_seeds_make_a_table_and_none_is_run_twice(runs, tmp_path):
+    trials = [runs / "p", *FAST, "--output", tmp_path, "--experiment", "t", "--seeds", "0", "3"]
+    output = call("finetune", *trials)
+    assert "seed 3: begins" in output
+    assert output.splitlines()[-1] == f"table: {tmp_path / 't' / 'seeds.csv'}"
+    table = pd.read_csv(tmp_path / "t" / "seeds.csv")
+    assert table.seed.tolist() == ["0", "3", "mean", "std"]
+    assert table.top1[2] == pytest.approx(table.top1[:2].mean())
+    assert table.top1[3] == pytest.approx(table.top1[:2].std())
+    assert (tmp_path / "t" / "seed-3" / "confusion.png").is_file()
+    again = call("finetune", *trials[:-3], "--seeds", "0,3,1", "--resume", "auto")
+    assert f"seed 3: complete in {tmp_path / 't' / 'seed-3'}" in again
+    assert "seed 1: begins" in again
+    assert pd.read_csv(tmp_path / "t" / "seeds.csv").seed.tolist() == ["0", "3", "1", "mean", "std"]
+    # the folder alone says how they were begun
+    output = call("finetune", runs / "p", "--resume", tmp_path / "t", "--seeds", "0", "1", "--output", tmp_path)
+    assert output.count("complete in") == 2
+    assert "begun with smoothing=0.1" in one_line(
+        *("finetune", runs / "p", "--resume", tmp_path / "t", "--smoothing", 0.2, "--seeds", "0", "--output", tmp_path)
+    )
+
+
+def test_neighbours_are_looked_at_without_training(runs, tmp_path):
+    output = call("finetune", runs / "p", "--knn", "--limit", 60, "--workers", 0, "--output", tmp_path)
+    assert "k-NN top-1" in output
+    about = json.loads((tmp_path / "knn-p" / "knn.json").read_text())
+    assert (about["k"], about["temperature"], about["bank"]) == (20, 0.07, 60)
+    assert about["settings"]["crop_pct"] == 1.0  # of the recipe for the embedded images
+
+
+def test_a_probe_takes_the_recipe_for_probes(runs, tmp_path):
+    output = call(
+        *("finetune", runs / "p", "--linear", "--epochs", 1, "--limit", 300, "--workers", 0, "--output", tmp_path)
+    )
+    assert "epochs: 20 in the recipe, 1 here" in output
+    assert "classifier alone" in output
+    assert "lr 1 = 1 x 256 images per update / 256" in output
+
+
+@pytest.mark.parametrize(("command", "name"), [("pretrain", "paper-resnet50"), ("finetune", "rsb-a3")])
+def test_presets_are_listed(command, name):
+    listed = [line.split()[0] for line in call(command, "--list-recipes").splitlines()]
+    assert name in listed
+    assert ("rsb-a3" in listed) == (command == "finetune")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--seeds", "0,x"], "seeds '0,x' must be whole numbers"),
+        (["--seeds", "1", "1"], "name one of them twice"),
+        (["--seeds", "1", "--resume", "/not/there"], "no trials to resume"),
+        (["--knn", "--resume"], "--knn trains nothing"),
+        (["--classes", "imagenet100"], "chooses sub-folders of --data-dir"),
+        (["-c", "rsb-a4"], "no recipe 'rsb-a4': no such file, nor one of the presets rsb-a3, rsb-a2"),
+        (["-c", "rsb-a3"], "data set 'folder' needs --data-dir"),
+        (["--mixup", "0.8", "--batch-size", "15"], "batch_size 15 must be even"),
+        (["--bce-target-thresh", "0.2"], "bce_target_thresh 0.2 is for bce_loss"),
+        (["--aa", "nothing"], "timm makes no transform"),
+        (["--aa", "rand-nothing"], "'nothing' lacks its number, as m9 has it"),
+        (["--opt", "sdg"], "optimiser 'sdg' cannot be made"),
+        (["--test-img-size", "0"], "test_img_size 0 is outside 1 or more"),
+    ],
+)
+def test_mistakes_in_finetuning(tmp_path, arguments, message):
+    base = ["finetune", "fashion-vit-pretrained", "--workers", 0, "--output", tmp_path / "new"]
+    assert message in one_line(*base, *arguments)
+    assert not (tmp_path / "new").exists()

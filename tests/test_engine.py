@@ -2,12 +2,19 @@
 
 import csv
 import json
+import re
+import resource
+import signal
 
 import pytest
 import torch
+from click.testing import CliRunner
+from processes import result, start
+from small_data import write_images
 from torch import nn
 
 from a2mim import checkpoint, engine
+from a2mim.commands.pretrain import main
 from a2mim.data import ImageLoader, open_images, train_transform
 from a2mim.errors import InputError, RunError
 from a2mim.optimisation import create_optimizer
@@ -15,7 +22,7 @@ from a2mim.runs import Run
 from a2mim.settings import PretrainSettings
 
 
-class Toy:
+class Toy(engine.BaseTask):
     """Least squares with dropout and drawn noise, so that every source of randomness takes part."""
 
     best_metric = None
@@ -93,10 +100,10 @@ def test_a_run_stopped_anywhere_and_resumed_ends_bit_for_bit_the_same(tmp_path, 
 
     def loss(batch, generator):
         if first.task.steps + 1 == stop_at:
-            first.stop = engine.signal.SIGTERM
+            first.stop.asked = signal.SIGTERM
         return original(batch, generator)
 
-    first.task.loss = loss
+    first.loss.function = loss
     with pytest.raises(KeyboardInterrupt):
         first.fit()
     second = trainer(tmp_path)
@@ -183,14 +190,14 @@ def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint(tmp_path, monke
     subject = trainer(tmp_path)
     real, saves = torch.save, []
 
-    def save(value, path):
-        saves.append(path)
+    def save(value, handle):
+        saves.append(handle)
         if len(saves) > 2:
             raise OSError(28, "No space left on device")
-        real(value, path)
+        real(value, handle)
 
     monkeypatch.setattr(torch, "save", save)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(RunError, match=r"No space left on device.*last\.pth\.tar is intact"):
         subject.fit()
     monkeypatch.undo()
     second = trainer(tmp_path)
@@ -200,20 +207,103 @@ def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint(tmp_path, monke
     assert same(weights(second), uninterrupted)
 
 
-def test_a_resumed_run_must_be_the_same_run(tmp_path):
-    run = Run(tmp_path)
-    run.write_settings(SETTINGS.as_values())
-    run.check_settings({**SETTINGS.as_values(), "epochs": 9, "workers": 3})
-    run.check_settings({**SETTINGS.as_values(), "scale": SETTINGS.scale})
-    with pytest.raises(InputError, match="begun with batch_size=16, and cannot go on with batch_size=32"):
-        run.check_settings({**SETTINGS.as_values(), "batch_size": 32})
+@pytest.mark.parametrize("room", [50, 3000])
+def test_no_room_for_a_real_write_is_one_line(tmp_path, room, uninterrupted):
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+
+    def limit(epoch, model, run):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))  # as a full disk does: a row, a checkpoint
+
+    def fill():
+        try:
+            trainer(tmp_path, on_epoch_end=limit).fit()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+
+    _, results = start(1, fill)
+    _, error = result(results)
+    assert isinstance(error, RunError)
+    assert re.search(r"File too large.*last\.pth\.tar is intact", str(error)), error
+    assert not [path for path in tmp_path.iterdir() if path.name.endswith(".partial")]
+    second = trainer(tmp_path)
+    second.resume()
+    assert second.epoch in (1, 2)
+    second.fit()
+    assert same(weights(second), uninterrupted)
 
 
-def test_a_new_run_never_takes_an_old_folder(tmp_path):
-    for name in ("a", "a-2", "a-3"):
-        run = Run.create(tmp_path, "a")
-        assert run.path.name == name
-        run.log("start")
+def test_an_output_that_cannot_be_written_is_told_at_once(tmp_path):
+    (tmp_path / "file").write_text("")
+    options = ["--limit", "64", "--batch-size", "32", "--output", str(tmp_path / "file" / "runs")]
+    ended = CliRunner().invoke(main, ["--model", "resnet10t", "--workers", "0", *options])
+    assert ended.exit_code == 1
+    assert re.fullmatch(r"error: \[Errno 20\] Not a directory: '.*runs.*'", ended.output.splitlines()[-1])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_images_that_vanish_end_the_run_and_it_goes_on_when_they_are_back(tmp_path, workers):
+    write_images(tmp_path / "images", *(f"{k % 2}/{k}.png" for k in range(60)))
+    settings = PretrainSettings(epochs=3, warmup_epochs=0, batch_size=10, workers=workers, lr=0.01)
+
+    def subject(name, **options):
+        source = open_images("folder", tmp_path / "images")
+        transform = train_transform(4, source.mean, source.std)
+        loader = ImageLoader(source, transform, shuffle=True, drop_last=True, **settings.loading())
+        (tmp_path / name).mkdir(exist_ok=True)
+        return engine.Trainer(Plain(settings), loader, settings, Run(tmp_path / name), **options)
+
+    def vanish(epoch, model, run):
+        (tmp_path / "images").rename(tmp_path / "elsewhere")
+
+    whole = subject("whole")
+    whole.fit()
+    with pytest.raises(RunError, match=r"not one image of a batch of 10 could be read .*No such file.*still where"):
+        subject("r", on_epoch_end=vanish).fit()
+    (tmp_path / "elsewhere").rename(tmp_path / "images")
+    second = subject("r")
+    second.resume()
+    assert second.epoch == 1
+    second.fit()
+    assert same(weights(second), weights(whole))
+
+
+class Averaged(Plain):
+    """With a running mean of the weights beside the model."""
+
+    def __init__(self, settings):
+        super().__init__(settings)
+        self.mean = {name: value.clone() for name, value in self.model.state_dict().items()}
+        self.averaged = 0
+
+    def after_update(self):
+        self.averaged += 1
+        for name, value in self.model.state_dict().items():
+            self.mean[name].lerp_(value, 0.1)
+
+    def extra_state(self):
+        return {"mean": self.mean, "averaged": self.averaged}
+
+    def load_extra_state(self, state):
+        self.mean, self.averaged = state["mean"], state["averaged"]
+
+
+def test_what_follows_an_update_follows_those_that_moved_the_weights_and_survives_a_stop(tmp_path):
+    whole = trainer(tmp_path / "whole", task=Averaged(SETTINGS))
+    whole.task.poison = (4,)
+    whole.fit()
+    assert (whole.updates, whole.task.averaged) == (15, 14)
+    first = trainer(tmp_path / "r", task=Averaged(SETTINGS))
+    first.task.poison = (4,)
+    first.task.after_update = lambda: setattr(first.stop, "asked", signal.SIGINT) or Averaged.after_update(first.task)
+    with pytest.raises(KeyboardInterrupt, match="SIGINT; saved"):
+        first.fit()
+    second = trainer(tmp_path / "r", task=Averaged(SETTINGS))
+    second.resume()
+    assert second.task.averaged == 1
+    second.task.poison = (3,)  # the fourth step of the run
+    second.fit()
+    assert second.task.averaged == 14
+    assert same(whole.task.mean, second.task.mean)
 
 
 def test_numbered_checkpoints_are_kept_as_asked(tmp_path):

@@ -8,7 +8,7 @@ from test_pretrain import TINY
 
 import a2mim
 from a2mim.errors import InputError
-from a2mim.finetune import finetune
+from a2mim.finetune import FinetuneTask, finetune
 from a2mim.pretrain import pretrain
 from a2mim.settings import FinetuneSettings, PretrainSettings
 
@@ -46,6 +46,93 @@ def test_end_to_end(tmp_path, pretrained):
     assert torch.load(folder / "model_best.pth.tar", weights_only=True)["metric"]["top1"] == pytest.approx(best)
     before, after = encoder_weights(pretrained), encoder_weights(folder)
     assert any(not torch.equal(before[name], after[name]) for name in before)
+
+
+def rows_of(folder, name="summary.csv"):
+    with open(folder / name, newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+FULL = dict(  # all that fine-tuning can do at once
+    **dict(opt="lamb", bce_loss=True, bce_target_thresh=0.2, mixup=0.8, cutmix=1.0, aa="rand-m6-mstd0.5-inc1"),
+    **dict(
+        reprob=0.3, aug_repeats=2, drop_path=0.1, model_ema=True, model_ema_decay=0.8, img_size=24, test_img_size=32
+    ),
+)
+
+
+def test_everything_at_once_keeps_averaged_weights_and_says_how_good_they_are(tmp_path, pretrained):
+    folder = run(tmp_path, pretrained, **FULL)
+    last = rows_of(folder)[-1]
+    assert {"top1", "top5", "val_loss", "top1_ema", "top5_ema", "val_loss_ema"} <= set(last)
+    assert float(last["top1"]) <= float(last["top5"])
+    saved = torch.load(folder / "last.pth.tar", weights_only=True)
+    moved = [
+        name for name, value in saved["state_dict"].items() if not torch.equal(value, saved["state_dict_ema"][name])
+    ]
+    assert "fc.weight" in moved
+    # the averaged weights are those that are evaluated, and so those that are loaded; the others can be had
+    for file in (folder / "last.pth.tar", folder / "backbone.safetensors"):
+        model, report = a2mim.load_encoder(file)
+        assert torch.equal(model.fc.weight, saved["state_dict_ema"]["fc.weight"])
+        assert report.input_size == (3, 32, 32)
+    assert torch.equal(
+        a2mim.load_encoder(folder / "last.pth.tar", which="encoder")[0].fc.weight, saved["state_dict"]["fc.weight"]
+    )
+    best = torch.load(folder / "model_best.pth.tar", weights_only=True)
+    assert best["metric"]["top1_ema"] == pytest.approx(max(float(row["top1_ema"]) for row in rows_of(folder)))
+
+
+def test_the_average_is_what_the_formula_says():
+    torch.manual_seed(0)
+    model = torch.nn.Linear(2, 2)
+    settings = FinetuneSettings(model_ema=True, model_ema_decay=0.9)
+    task = FinetuneTask(model, torch.optim.SGD(model.parameters(), lr=0.1), [], {"num_classes": 2}, settings)
+    expected = None
+    for _ in range(4):
+        torch.nn.init.normal_(model.weight)
+        task.after_update()
+        weight = model.weight.detach().clone()
+        expected = weight if expected is None else 0.9 * expected + 0.1 * weight  # it begins at the first update
+    torch.testing.assert_close(task.ema.module.weight, expected)
+
+
+def test_a_run_that_is_interrupted_anywhere_ends_with_the_same_weights(tmp_path, pretrained, monkeypatch):
+    whole = run(tmp_path / "whole", pretrained, **FULL)
+
+    class Interrupted(BaseException):
+        pass
+
+    update = FinetuneTask.after_update
+
+    def stop(self):
+        update(self)
+        if self.updates == 5:  # in the second epoch
+            raise Interrupted
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FinetuneTask, "after_update", stop)
+        with pytest.raises(Interrupted):
+            run(tmp_path / "broken", pretrained, **FULL, recovery_interval=1)
+    folder = tmp_path / "broken" / "f"
+    assert torch.load(folder / "last.pth.tar", weights_only=True)["progress"]["batch"] == 1
+    settings = FinetuneSettings.from_values(SMALL, {**FULL, "recovery_interval": 1})
+    finetune(settings, pretrained, resume=folder, echo=lambda _: None)
+    one, other = (torch.load(path / "last.pth.tar", weights_only=True) for path in (whole, folder))
+    for key in ("state_dict", "state_dict_ema"):
+        assert all(torch.equal(one[key][name], other[key][name]) for name in one[key])
+    assert one["extra"]["updates"] == other["extra"]["updates"]
+    assert (whole / "confusion.csv").read_text() == (folder / "confusion.csv").read_text()
+
+
+def test_the_confusions_are_those_of_the_best_epoch(tmp_path, pretrained):
+    folder = run(tmp_path, pretrained, epochs=3)
+    table = rows_of(folder, "confusion.csv")
+    assert len(table) == 100
+    right = sum(int(row["images"]) for row in table if row["label"] == row["predicted"])
+    total = sum(int(row["images"]) for row in table)
+    assert total == 2000
+    assert 100 * right / total == pytest.approx(max(float(row["top1"]) for row in rows_of(folder)))
 
 
 def test_linear_probing_moves_the_classifier_alone(tmp_path, pretrained):

@@ -110,3 +110,30 @@ def test_large_but_finite_weights_pass():
     state = {"weight": torch.full((2, 2), 3e38), "bias": torch.zeros(2)}  # their sum is infinite
     fitted, *_ = fitting.fit(nn.Linear(2, 2), state)
     assert torch.equal(fitted["weight"], state["weight"])
+
+
+def test_a_layer_that_blocks_share_and_a_weight_that_layers_share_stay_one():
+    def network():
+        layer = nn.Linear(2, 2)
+        model = nn.ModuleDict({"one": nn.Sequential(layer), "other": nn.Sequential(layer), "tied": nn.Linear(2, 2)})
+        model["tied"].weight = layer.weight
+        return model
+
+    written, read = network(), network()
+    fitted, _, missing = fitting.fit(read, written.state_dict())
+    fitting.assign(read, fitted)
+    assert not missing
+    assert torch.equal(read["one"][0].weight, written["one"][0].weight)
+    assert read["one"][0].weight is read["other"][0].weight is read["tied"].weight
+    assert len(list(read.parameters())) == len(list(written.parameters())) == 3
+
+
+def test_our_own_file_is_read_by_timms_names_whatever_they_are_called(tmp_path):
+    args = dict(img_size=32, patch_size=8, embed_dim=24, depth=2, num_heads=2)  # it has a neck
+    model = a2mim.create_model("samvit_base_patch16_224", model_args=args, token="replace", gamma=0.1)
+    about = {"kind": "pretrain", "arch": model.arch, "model_args": model.model_args, "mim_args": model.mim_args}
+    a2mim.checkpoint.save_checkpoint(tmp_path / "last.pth.tar", {**about, "state_dict": model.state_dict()})
+    encoder, report = a2mim.load_encoder(tmp_path)
+    assert (report.coverage, report.names, report.unexpected) == (1, "timm", ())
+    assert report.parts["mask token"] == ("mask_token", "gamma")
+    assert all(torch.equal(value, model.encoder.state_dict()[name]) for name, value in encoder.state_dict().items())

@@ -205,3 +205,66 @@ def _die(image):
 def test_a_worker_that_dies_ends_the_run_in_words():
     with pytest.raises(RunError, match="a worker process that reads images died"):
         list(ImageLoader(Noise(), _die, batch_size=4, workers=1))
+
+
+def test_repeated_augmentation_shows_each_image_several_times_in_one_batch_and_no_more_in_all():
+    settings = dict(batch_size=6, shuffle=True, drop_last=True, seed=3)
+    draw = lambda image: torch.rand(3, 1, 1)  # noqa: E731
+    plain, repeated = ImageLoader(Noise(24), draw, **settings), ImageLoader(Noise(24), draw, **settings, repeats=3)
+    assert len(plain) == len(repeated) == 4
+    epochs = [list(repeated.epoch(number)) for number in range(2)]
+    seen = [index for batch in epochs[0] for index in batch.indices.tolist()]
+    assert all(len(set(seen[k : k + 3])) == 1 for k in range(0, 24, 3))
+    assert len(set(seen)) == 8
+    first = epochs[0][0].images
+    # the first of each is what it is without repeats; no draw comes again in another epoch
+    assert torch.equal(first[0], images_by_index(plain.epoch(0))[seen[0]])
+    shared = set(seen) & {index for batch in epochs[1] for index in batch.indices.tolist()}
+    views = {}
+    for batch in (*epochs[0], *epochs[1]):
+        for index, image in zip(batch.indices.tolist(), batch.images, strict=True):
+            views.setdefault(index, []).append(image)
+    assert shared
+    assert all(len(torch.unique(torch.stack(views[index]), dim=0)) == 6 for index in shared)
+    assert same(epochs[1][2:], repeated.epoch(1, skip=2))
+    with pytest.raises(InputError, match="cannot be repeated 3 times: not shuffled"):
+        ImageLoader(Noise(), PLAIN, batch_size=4, repeats=3)
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("n", [24, 23, 17])
+def test_processes_share_each_global_batch_row_by_row(n, drop_last):
+    options = dict(shuffle=True, drop_last=drop_last, seed=3)
+    alone = ImageLoader(Noise(n), TRAIN, batch_size=8, **options)
+    together = [ImageLoader(Noise(n), TRAIN, batch_size=4, rank=rank, world=2, **options) for rank in range(2)]
+    assert [len(loader) for loader in together] == [len(alone)] * 2
+    steps = [list(loader.steps(2)) for loader in together]
+    for k, batch in enumerate(alone.epoch(2)):
+        rows = [step for steps_of_rank in steps for step in steps_of_rank[k].indices.tolist() if step >= 0]
+        assert rows == batch.indices.tolist()
+        own = torch.cat([part[k].images[part[k].indices >= 0] for part in steps])
+        assert torch.equal(own, batch.images)
+    if not drop_last:
+        seen = [int(k) for loader in together for batch in loader.epoch(2) for k in batch.indices]
+        assert sorted(seen) == list(range(n))
+
+
+def test_every_process_takes_every_step():
+    loader = ImageLoader(Noise(400, broken=range(4, 8)), PLAIN, batch_size=4)
+    steps = list(loader.steps(0))
+    assert (len(steps), len(loader)) == (100, 100)
+    assert steps[1].indices.tolist() == [-1] * 4
+    assert steps[1].images.shape == steps[0].images.shape
+    assert sum(len(batch.images) for batch in loader) == 396
+
+
+def test_one_batch_for_all_processes_is_the_least():
+    with pytest.raises(InputError, match="23 images, not one full batch of 8 for each of 3 processes"):
+        ImageLoader(Noise(), PLAIN, batch_size=8, drop_last=True, world=3)
+
+
+def test_images_that_vanish_end_the_run_at_once():
+    loader = ImageLoader(Noise(10_000, broken=range(16, 10_000)), PLAIN, batch_size=8)
+    with pytest.raises(RunError, match=r"not one image of a batch of 8 could be read.*is noise still where it was"):
+        list(loader)
+    assert not loader.unreadable

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from a2mim.errors import InputError
-from a2mim.masking import fill_masked, mask_grid, random_mask, replacement, resize_mask
+from a2mim.masking import fill_masked, mask_grid, random_mask, replacement, resize_mask, square_mask
 
 
 @pytest.mark.parametrize("ratio", [0, 0.25, 0.5, 0.6, 0.61, 1])
@@ -20,6 +20,20 @@ def test_random_mask_hides_exactly_the_ceiling_in_every_image(ratio):
 def test_random_mask_counts_with_decimal_ratios_as_written():
     # 0.6 * 5 is 3.0000000000000004 in binary; a naive ceil would hide 4 of 5
     assert random_mask(1, (1, 5), 0.6).sum() == 3
+
+
+@pytest.mark.parametrize(
+    ("rounding", "ratio", "hidden"),
+    [("ceil", 0.6, 30), ("floor", 0.6, 29), ("nearest", 0.6, 29), ("nearest", 0.61, 30), ("nearest", 0.5, 25)],
+)
+def test_the_number_of_cells_is_rounded_as_told(rounding, ratio, hidden):
+    mask = random_mask(3, (7, 7), ratio, torch.Generator().manual_seed(0), rounding=rounding)
+    assert (mask.sum((1, 2)) == hidden).all()
+
+
+def test_an_unknown_rounding_is_refused():
+    with pytest.raises(InputError, match="unknown rounding 'up'; known: ceil, floor, nearest"):
+        random_mask(1, (4, 4), 0.5, rounding="up")
 
 
 def test_random_mask_is_uniform_over_cells_and_differs_between_images():
@@ -37,6 +51,41 @@ def test_random_mask_depends_on_its_generator_alone():
 def test_ratio_outside_0_to_1_is_refused(ratio):
     with pytest.raises(InputError, match="outside 0 to 1"):
         random_mask(1, (4, 4), ratio)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (20, 31)])
+@pytest.mark.parametrize("ratio", [0, 0.1, 0.25, 0.6])
+def test_square_mask_is_one_square_of_that_area_in_each_image(size, ratio):
+    masks = square_mask(20, size, ratio, torch.Generator().manual_seed(0))
+    assert masks.dtype == torch.bool
+    assert masks.shape == (20, *size)
+    side = round(math.sqrt(ratio * size[0] * size[1]))
+    for mask in masks.tolist():
+        rows = [y for y in range(size[0]) if any(mask[y])]
+        cols = [x for x in range(size[1]) if any(row[x] for row in mask)]
+        assert len(rows) == len(cols) == side
+        assert rows == list(range(rows[0], rows[0] + side)) if side else not rows
+        assert all(mask[y][x] for y in rows for x in cols)
+        assert sum(map(sum, mask)) == side**2
+
+
+def test_square_mask_lies_everywhere_with_the_same_probability():
+    masks = square_mask(20000, (6, 7), 4 / 42, torch.Generator().manual_seed(0))  # 2x2 in 5x6 places
+    corners = masks.flatten(1).float().argmax(1)
+    counts = torch.bincount(corners, minlength=42).view(6, 7)
+    assert not counts[5].any()
+    assert not counts[:, 6].any()
+    expected = 20000 / 30
+    assert ((counts[:5, :6] - expected).abs() < 5 * math.sqrt(expected)).all()
+    assert torch.equal(masks, square_mask(20000, (6, 7), 4 / 42, torch.Generator().manual_seed(0)))
+
+
+def test_square_mask_can_hide_all_of_a_square_image_and_no_more():
+    assert square_mask(2, (8, 8), 1.0).all()
+    with pytest.raises(InputError, match="outside 0 to 1"):
+        square_mask(1, (8, 8), 1.5)
+    with pytest.raises(InputError, match="a square of 1 of the area has 11 pixels a side, the image 8x16"):
+        square_mask(1, (8, 16), 1.0)
 
 
 def test_mask_grid_names_the_cells_that_divide_the_image():

@@ -7,6 +7,7 @@ import torch
 import a2mim
 from a2mim import sites
 from a2mim.masking import fill_masked, random_mask
+from a2mim.model import total_stride
 
 SMALL = {
     "vit_tiny_patch16_224": dict(img_size=32, patch_size=8, embed_dim=24, depth=4, num_heads=2),
@@ -122,6 +123,34 @@ def test_rectangular_images():
 def test_a_size_that_the_stride_does_not_divide_is_cropped_back():
     model = a2mim.create_model("resnet14t", model_args=SMALL["resnet14t"], img_size=48)
     assert model(torch.randn(1, 3, 48, 48), random_mask(1, (6, 6), 0.5)).shape == (1, 3, 48, 48)
+
+
+@pytest.mark.parametrize(
+    ("side", "grid", "stride"), [(224, 14, 16), (224, 16, 14), (176, 6, 32), (48, 2, 24), (299, 8, 38), (64, 8, 8)]
+)
+def test_the_total_stride_is_that_of_the_network_where_the_grid_divides_the_image_or_pads_it(side, grid, stride):
+    assert total_stride((side, side), (grid, grid)) == stride
+
+
+def test_the_image_size_may_be_among_the_architectures_arguments():
+    model = a2mim.create_model(
+        "hiera_tiny_224", model_args=dict(img_size=64, embed_dim=24, stages=(1, 1, 1, 1), num_heads=1)
+    )
+    assert model.img_size == (64, 64)
+    assert model.model_args["img_size"] == 64
+
+
+def test_parallel_branches_get_their_own_channels_of_the_token():
+    model = a2mim.create_model("crossvit_tiny_240", mask_layer="block1", token="replace", gamma=0.5)
+    mask = random_mask(1, (10, 10), 0.5)
+    for branch, channels in enumerate((slice(0, 96), slice(96, 288))):
+        layout = model.site.layouts[branch]
+        features = torch.randn(1, 1 + layout.grid[0] * layout.grid[1], layout.channels)
+        changed = model.add_token(branch, features, mask=mask)
+        hidden = layout.mask(mask)[0, :, 0]
+        assert not hidden[0]
+        assert torch.equal(changed[0, ~hidden], features[0, ~hidden])
+        assert torch.allclose(changed[0, hidden], 0.5 * features[0, hidden] + model.mask_token[channels])
 
 
 def test_token_and_head_start_as_documented():

@@ -85,6 +85,70 @@ def test_warm_up_then_cosine_to_the_last_update():
     assert seen == pytest.approx(expected)
 
 
+def test_the_rate_falls_at_the_first_update_of_a_milestone_and_the_warm_up_counts():
+    settings = FinetuneSettings(
+        sched="multistep", decay_milestones=(6, 4), decay_rate=0.1, epochs=8, warmup_epochs=1, warmup_lr=0.0
+    )
+    for updates in (1, 3, 7):
+        optimizer = create_optimizer(torch.nn.Linear(2, 2), settings, 1.0)
+        scheduler = create_scheduler(optimizer, settings, updates_per_epoch=updates)
+        seen = []
+        for update in range(8 * updates):
+            scheduler.step_update(update)
+            seen.append(optimizer.param_groups[0]["lr"])
+        warmup = [update / updates for update in range(updates)]
+        assert seen == pytest.approx(warmup + [1.0] * 3 * updates + [0.1] * 2 * updates + [0.01] * 2 * updates)
+
+
+def test_steps_at_equal_distances():
+    settings = FinetuneSettings(sched="step", decay_epochs=3, decay_rate=0.5, epochs=9, warmup_epochs=0)
+    optimizer = create_optimizer(torch.nn.Linear(2, 2), settings, 1.0)
+    scheduler = create_scheduler(optimizer, settings, updates_per_epoch=2)
+    seen = []
+    for update in range(18):
+        scheduler.step_update(update)
+        seen.append(optimizer.param_groups[0]["lr"])
+    assert seen == pytest.approx([1.0] * 6 + [0.5] * 6 + [0.25] * 6)
+
+
+def test_what_the_authors_code_does_not_decay_is_found_by_names_alone():
+    # the published recipe misses the batch norms of the shortcuts, and so decays them: fidelity to it includes that
+    settings = PretrainSettings(weight_decay=0.05, no_decay="official")
+    cnn = timm.create_model("resnet26", num_classes=3)
+    decays = {name: group["weight_decay"] for name, group in _by_name(cnn, settings).items()}
+    assert decays["bn1.weight"] == decays["layer1.0.bn2.weight"] == decays["fc.bias"] == 0
+    assert decays["layer1.0.downsample.1.bias"] == 0
+    assert decays["layer1.0.downsample.1.weight"] == decays["conv1.weight"] == 0.05
+    vit = a2mim.create_model("vit_tiny_patch16_224", model_args=VIT, token="replace", gamma=1e-6)
+    decays = {name: group["weight_decay"] for name, group in _by_name(vit, settings).items()}
+    for name in ("encoder.pos_embed", "encoder.cls_token", "encoder.norm.weight", "gamma", "mask_token"):
+        assert decays[name] == 0
+    assert decays["encoder.blocks.0.attn.qkv.weight"] == 0.05
+
+
+def _by_name(model, settings, **options):
+    return groups_by_name(model, create_optimizer(model, settings, 1e-3, **options))
+
+
+def test_layer_decay_keeps_the_exclusions_from_weight_decay():
+    model = timm.create_model("vit_tiny_patch16_224", num_classes=3, **VIT)
+    groups = _by_name(model, FinetuneSettings(weight_decay=0.05), layer_decay=0.5)
+    for name in ("pos_embed", "cls_token", "head.bias", "blocks.1.norm1.weight"):
+        assert groups[name]["weight_decay"] == 0
+    assert groups["head.weight"]["weight_decay"] == 0.05
+    assert groups["head.weight"]["lr_scale"] == 1
+
+
+def test_sgd_takes_momentum_and_the_other_its_epsilon():
+    model = torch.nn.Linear(2, 2)
+    sgd = create_optimizer(model, FinetuneSettings(opt="momentum", momentum=0.8), 30.0)
+    assert isinstance(sgd, torch.optim.SGD)
+    assert [(group["momentum"], group["nesterov"]) for group in sgd.param_groups] == [(0.8, False)] * 2
+    lamb = create_optimizer(model, FinetuneSettings(opt="lamb", opt_eps=1e-7), 1e-3)
+    assert type(lamb).__name__ == "Lamb"
+    assert lamb.param_groups[0]["eps"] == 1e-7
+
+
 def test_mistakes():
     model = torch.nn.Linear(2, 2)
     with pytest.raises(InputError, match="optimiser 'adamx'"):

@@ -100,7 +100,7 @@ def test_numbers_and_pictures_are_those_of_the_panels(models, tmp_path, monkeypa
     model, report = a2mim.load_masked_model(models[0])
     batch = next(iter(Images(limit=10, seed=3).loader(report, 10)))
     assert table.image.tolist() == batch.indices.tolist()
-    mask = reconstruction.masks(batch.indices.tolist(), (4, 4), 0.5, seed=3)
+    mask = reconstruction.masks(batch.indices.tolist(), (32, 32), (4, 4), 0.5, seed=3)
     shown = reconstruction.panels(model, batch.images, mask)
     wanted = reconstruction.scores(shown, mask)
     assert table.psnr.tolist() == pytest.approx(wanted.psnr.tolist(), rel=1e-5)

@@ -89,10 +89,10 @@ def test_a_model_without_a_head_is_refused(model):
 
 
 def test_an_images_mask_depends_on_the_seed_and_its_number_alone():
-    together = reconstruction.masks([3, 7, 8], (4, 4), 0.5, seed=1)
+    together = reconstruction.masks([3, 7, 8], (32, 32), (4, 4), 0.5, seed=1)
     assert together.sum((1, 2)).tolist() == [8, 8, 8]
-    assert torch.equal(reconstruction.masks([7], (4, 4), 0.5, seed=1)[0], together[1])
-    assert not torch.equal(reconstruction.masks([7], (4, 4), 0.5, seed=2)[0], together[1])
+    assert torch.equal(reconstruction.masks([7], (32, 32), (4, 4), 0.5, seed=1)[0], together[1])
+    assert not torch.equal(reconstruction.masks([7], (32, 32), (4, 4), 0.5, seed=2)[0], together[1])
     assert not torch.equal(together[0], together[1])
 
 

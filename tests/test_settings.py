@@ -6,7 +6,7 @@ import pytest
 
 from a2mim import losses, masking, model
 from a2mim.errors import InputError
-from a2mim.settings import FILLS, FinetuneSettings, PretrainSettings
+from a2mim.settings import FILLS, ROUNDINGS, FinetuneSettings, PretrainSettings
 
 
 def test_defaults_are_the_papers():
@@ -72,8 +72,9 @@ def test_values_round_trip():
 def test_names_and_choices_are_those_of_the_modules_that_use_them():
     # settings.py imports no torch, so it repeats them; this holds the two together
     assert FILLS == masking.FILLS
+    assert tuple(masking.ROUNDINGS) == ROUNDINGS
     fields = {field.name: field for field in dataclasses.fields(PretrainSettings)}
-    assert fields["token"].metadata["choices"] == model.TOKENS
+    assert fields["token"].metadata["choices"] == ("auto", *model.TOKENS)
     of_loss = {field.name: field for field in dataclasses.fields(losses.LossSettings)}
     own = {name for name in fields if name.startswith(("loss_", "freq_"))}
     assert own == set(of_loss)
@@ -84,3 +85,19 @@ def test_names_and_choices_are_those_of_the_modules_that_use_them():
 def test_loss_changes_are_those_that_were_given():
     assert PretrainSettings().loss_changes() == {}
     assert PretrainSettings(freq_lambda=0.0, loss_spa="l2").loss_changes() == {"freq_lambda": 0.0, "loss_spa": "l2"}
+
+
+def test_a_setting_of_any_number_of_values_takes_them_from_a_flag_and_from_a_recipe():
+    for given in ("60,80", "60 80", [60, 80], (60.0, 80.0)):
+        assert FinetuneSettings.from_values({"decay_milestones": given}).decay_milestones == (60.0, 80.0)
+    assert FinetuneSettings.from_values({"decay_milestones": [7]}).decay_milestones == (7.0,)
+    with pytest.raises(InputError, match="decay_milestones -1 is outside 0 or more"):
+        FinetuneSettings.from_values({"decay_milestones": [3, -1]})
+
+
+def test_augmentation_of_fine_tuning_goes_by_timms_names():
+    settings = FinetuneSettings(aa="rand-m9-mstd0.5-inc1", reprob=0.25, recount=2, train_interpolation="random")
+    said = settings.augmentation()
+    assert (said["auto_augment"], said["re_prob"], said["re_count"]) == ("rand-m9-mstd0.5-inc1", 0.25, 2)
+    assert (said["interpolation"], said["re_mode"], said["color_jitter"]) == ("random", "pixel", None)
+    assert FinetuneSettings(interpolation="bicubic").augmentation()["interpolation"] == "bicubic"

@@ -6,7 +6,7 @@ import torch
 
 from a2mim import sites
 from a2mim.errors import InputError
-from a2mim.sites import Layout
+from a2mim.layouts import Layout
 
 VIT = dict(img_size=32, patch_size=8, embed_dim=24, depth=12, num_heads=2)
 RESNET = dict(channels=[8, 16, 24, 32], stem_width=4)
@@ -47,50 +47,6 @@ def test_a_module_by_its_dotted_name_is_a_site():
     assert site.layout.order == "NCHW"
 
 
-@pytest.mark.parametrize(
-    ("shape", "img_size", "expected"),
-    [
-        ((2, 24, 4, 8), (32, 64), Layout("NCHW", 24, (4, 8))),
-        ((2, 4, 8, 24), (32, 64), Layout("NHWC", 24, (4, 8))),
-        ((2, 33, 24), (32, 64), Layout("NLC", 24, (4, 8), prefix=1)),
-        ((2, 32, 24), (32, 64), Layout("NLC", 24, (4, 8))),
-        ((2, 24, 6, 6), (176, 176), Layout("NCHW", 24, (6, 6))),  # 176 / 32 rounded up
-    ],
-)
-def test_layout_is_read_off_the_shape(shape, img_size, expected):
-    assert Layout.of(torch.zeros(shape), img_size, prefix_tokens=1) == expected
-
-
-def test_layout_of_a_cube_follows_the_models_declared_order():
-    cube = torch.zeros(1, 8, 8, 8)
-    assert Layout.of(cube, (64, 64), order="NHWC").order == "NHWC"
-    assert Layout.of(cube, (64, 64)).order == "NCHW"
-
-
-def test_features_that_are_no_map_are_refused():
-    with pytest.raises(InputError, match="no map"):
-        Layout.of(torch.zeros(2, 7, 5, 3), (32, 32))
-    with pytest.raises(InputError, match="no map"):
-        Layout.of(torch.zeros(2, 11), (32, 32))
-
-
-def test_to_map_and_mask_agree_in_every_order():
-    h, w, C = 2, 3, 4
-    plain = torch.arange(C * h * w, dtype=torch.float).view(1, C, h, w)
-    mask = torch.zeros(1, h, w, dtype=torch.bool)
-    mask[0, 1, 2] = True
-    tokens = torch.cat([torch.full((1, 2, C), 99.0), plain.flatten(2).transpose(1, 2)], dim=1)
-    for layout, features in [
-        (Layout("NCHW", C, (h, w)), plain),
-        (Layout("NHWC", C, (h, w)), plain.permute(0, 2, 3, 1)),
-        (Layout("NLC", C, (h, w), prefix=2), tokens),
-    ]:
-        assert torch.equal(layout.to_map(features), plain)
-        marked = layout.to_map(torch.where(layout.mask(mask), -1.0, features))
-        assert (marked[0, :, 1, 2] == -1).all()
-        assert (marked == -1).sum() == C
-
-
 def test_probing_leaves_the_encoder_as_it_was():
     encoder = resnet().train()
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
@@ -102,5 +58,96 @@ def test_probing_leaves_the_encoder_as_it_was():
 
 
 def test_images_the_encoder_cannot_take_are_refused():
-    with pytest.raises(InputError, match="does not run on images of"):
+    with pytest.raises(InputError, match="does not run on images of 40x40 pixels"):
         sites.output_layout(vit(), (40, 40))
+
+
+@pytest.mark.parametrize(("name", "module"), [("stage4.in", "stages.3.blocks.0"), ("stage3.out", "stages.2")])
+def test_convnexts_published_place_is_after_the_downsampling_not_the_output_of_stage_3(name, module):
+    encoder = timm.create_model("convnext_atto", num_classes=0, depths=(1, 1, 1, 1), dims=(8, 16, 24, 32))
+    site = sites.find(encoder, name, (64, 64))
+    assert (site.name, site.module, site.before) == (name, module, name.endswith(".in"))
+    assert (site.channels, site.grid) == ((32, (2, 2)) if name.endswith(".in") else (24, (4, 4)))
+
+
+def test_the_input_of_a_stage_without_a_downsampling_of_its_own_is_the_output_of_the_one_before():
+    encoder = resnet()
+    assert sites.find(encoder, "stage4.in", (32, 32)).module == "layer3"
+    assert sites.find(encoder, "stage1.in", (32, 32)).module == sites.find(encoder, "stem", (32, 32)).module == "layer1"
+
+
+def test_the_input_of_a_block_is_the_output_of_the_one_before():
+    encoder, images = vit(depth=3).eval(), torch.randn(1, 3, 32, 32)
+    features = []
+    for name in ("block2.in", "block1"):
+        site = sites.find(encoder, name, (32, 32))
+        assert site.layout == Layout("NLC", 24, (4, 4), prefix=1)
+        with torch.no_grad(), site.apply(encoder, lambda branch, features: features.flip(1)):
+            features.append(encoder.forward_features(images))
+    assert torch.equal(*features)
+
+
+def test_parallel_branches_are_one_site():
+    encoder = timm.create_model("crossvit_tiny_240", num_classes=0).eval()
+    site = sites.find(encoder, "block1", (240, 240))
+    assert [layout.grid for layout in site.layouts] == [(20, 20), (14, 14)]
+    assert site.channels == 96 + 192
+    shapes = {}
+    with torch.no_grad(), site.apply(encoder, lambda branch, features: shapes.setdefault(branch, features)):
+        encoder.forward_features(torch.zeros(1, 3, 240, 240))
+    assert {branch: tuple(features.shape) for branch, features in shapes.items()} == {0: (1, 401, 96), 1: (1, 197, 192)}
+
+
+def test_what_does_not_reach_the_output_is_no_part_of_a_site():
+    encoder = timm.create_model("efficientvim_m1", num_classes=0)
+    site = sites.find(encoder, "stage1", (128, 128))
+    assert site.members == (1,)  # the stage gives its map, what the next stage is given, and a hidden state
+    assert site.grid == (4, 4)
+
+
+def test_tokens_in_an_order_of_the_networks_own():
+    encoder = timm.create_model("hiera_tiny_224", num_classes=0, embed_dim=24, stages=(1, 1, 1, 1), num_heads=1)
+    site = sites.find(encoder, "stage2", (224, 224))
+    numbers = torch.arange(28 * 28).view(1, -1, 1).float()
+    place = int(site.module.split(".")[1])
+    rolled = encoder.reroll(numbers, place)  # (1, 28, 28, 1): what the network itself calls their order
+    assert torch.equal(site.layout.to_map(numbers)[0, 0], rolled[0, ..., 0])
+    mask = torch.rand(1, 28, 28) < 0.5
+    assert torch.equal(encoder.reroll(site.layout.mask(mask).float(), place)[0, ..., 0].bool(), mask[0])
+
+
+def test_stages_of_a_network_whose_feature_info_names_none_are_found_by_their_shapes():
+    encoder = timm.create_model("twins_svt_small", num_classes=0, depths=(1, 1, 1, 1))
+    found = sites.names(encoder, (64, 64))
+    assert [found[f"stage{number}"][0] for number in range(1, 5)] == [*(f"pos_block.{i}" for i in range(3)), "norm"]
+    assert sites.find(encoder, "auto", (64, 64)).grid == (4, 4)
+
+
+def test_the_output_of_a_network_that_gives_class_tokens_alone_is_its_last_map():
+    encoder = timm.create_model("pit_ti_224", num_classes=0).eval()
+    output = sites.output(encoder, (224, 224))
+    assert output.module == "transformers.2"
+    assert output.layout == Layout("NCHW", 256, (7, 7))
+    assert output.of(encoder, torch.zeros(2, 3, 224, 224)).shape == (2, 256, 7, 7)
+
+
+def test_an_image_so_small_that_one_cell_is_left_of_it_is_refused():
+    encoder = timm.create_model("levit_128s", num_classes=0, img_size=64)
+    with pytest.raises(InputError, match="no map over the image of 64x64 pixels"):
+        sites.output(encoder, (64, 64))
+
+
+class Flat(torch.nn.Module):
+    """A network without any map."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(3 * 8 * 8, 5)
+
+    def forward_features(self, images):
+        return self.linear(images.flatten(1))
+
+
+def test_a_network_without_a_map_gets_one_clear_line():
+    with pytest.raises(InputError, match=r"Flat has no map over the image of 8x8 pixels .* shapes \(5,\)"):
+        sites.output(Flat(), (8, 8))

@@ -23,8 +23,8 @@ def test_saving_is_atomic_when_the_disk_is_full(tmp_path, monkeypatch):
     checkpoint.save_checkpoint(target, SAVED)
     before = target.read_bytes()
 
-    def full(value, path):
-        path.write_bytes(b"half")
+    def full(value, handle):
+        handle.write(b"half")
         raise RuntimeError("PytorchStreamWriter failed writing file data/3: file write failed")
 
     monkeypatch.setattr(torch, "save", full)

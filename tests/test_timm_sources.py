@@ -160,6 +160,7 @@ class _Reader:
 
     def __init__(self, n=10):
         self.n, self.num_workers, self.epoch = n, 1, 0
+        self.dist_rank, self.dist_num_replicas = 0, 1
         self.is_training, self.batch_size, self.common_seed, self.worker_seed = False, 1, 42, 42
 
     def set_epoch(self, epoch):
@@ -169,13 +170,14 @@ class _Reader:
         self.num_workers = num_workers
 
     def __len__(self):
-        return self.n
+        return self.n // self.dist_num_replicas
 
     def __iter__(self):
         info = torch.utils.data.get_worker_info()
+        first, apart = self.dist_rank * self.num_workers, self.dist_num_replicas * self.num_workers
         order = np.random.default_rng([self.common_seed, self.epoch]).permutation(self.n)
         order = order if self.is_training else np.arange(self.n)
-        for k in order[info.id if info else 0 :: self.num_workers]:
+        for k in order[first + (info.id if info else 0) :: apart]:
             pixels = np.random.default_rng(k).integers(0, 256, (8, 8, 3), np.uint8)
             yield Image.fromarray(pixels), None if k == 9 else int(k)
 
@@ -199,6 +201,17 @@ def test_a_stream_gives_the_same_epoch_again(workers):
     rest = list(loader.epoch(0, skip=2))
     assert len(rest) == 2
     assert torch.equal(rest[0].images, first[2].images)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_processes_share_a_stream(workers):
+    options = dict(batch_size=2, workers=workers, world=2)
+    shuffled = [ImageLoader(_stream(8), eval_transform(8, MEAN, STD), shuffle=True, rank=r, **options) for r in (0, 1)]
+    indices = [[int(k) for batch in loader.epoch(1) for k in batch.indices] for loader in shuffled]
+    assert [len(loader) for loader in shuffled] == [2, 2]
+    assert sorted(indices[0] + indices[1]) == list(range(8))
+    ordered = [ImageLoader(_stream(8), eval_transform(8, MEAN, STD), rank=r, **options) for r in (0, 1)]
+    assert [sum(len(batch.images) for batch in loader) for loader in ordered] == [8, 0]
 
 
 def test_a_stream_in_order_limited_and_cut():

@@ -9,7 +9,7 @@ from PIL import Image
 from timm.data import create_transform
 
 from a2mim import seeds
-from a2mim.data.transforms import ImageTransform, eval_transform, train_transform
+from a2mim.data.transforms import ImageTransform, RandomBlur, TwoViews, eval_transform, train_transform, two_views
 from a2mim.errors import InputError
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
@@ -107,3 +107,48 @@ def test_settings_that_make_no_sense(settings, message):
 def test_crop_pct_has_a_range():
     with pytest.raises(InputError, match=r"crop_pct 1\.5"):
         eval_transform(24, MEAN, STD, crop_pct=1.5)
+
+
+def test_two_views_are_two_crops_of_the_same_image_normalised():
+    transform = two_views(24, MEAN, STD, scale=(0.2, 1.0))
+    with seeds.isolated(0):
+        views = transform(picture())
+    assert views.shape == (2, 3, 24, 24)
+    assert views.dtype == torch.float32
+    assert not torch.equal(views[0], views[1])
+    pixels = views * torch.tensor(STD).view(3, 1, 1) + torch.tensor(MEAN).view(3, 1, 1)
+    assert pixels.min() > -1e-6
+    assert pixels.max() < 1 + 1e-6
+    with seeds.isolated(0):
+        assert torch.equal(views, transform(picture()))
+    assert isinstance(transform.pixels, TwoViews)
+
+
+def test_the_views_are_drawn_as_moco_v3_draws_them():
+    pixels = two_views(24, MEAN, STD, scale=(0.08, 1.0), hflip=0.5).pixels
+    kinds = [[type(step).__name__ for step in view.transforms] for view in (pixels.first, pixels.second)]
+    common = [
+        "RandomResizedCropAndInterpolation",
+        "RandomHorizontalFlip",
+        "RandomApply",
+        "RandomGrayscale",
+        "RandomBlur",
+    ]
+    assert [names[:5] for names in kinds] == [common, common]
+    assert [names[5:-1] for names in kinds] == [[], ["RandomSolarize"]]
+    for view, blurred in ((pixels.first, 1.0), (pixels.second, 0.1)):
+        crop, flip, colours, grey, blur = view.transforms[:5]
+        assert (crop.scale, flip.p, colours.p, grey.p, blur.p) == ((0.08, 1.0), 0.5, 0.8, 0.2, blurred)
+        jitter = colours.transforms[0]
+        assert (jitter.brightness, jitter.contrast, jitter.saturation) == ((0.6, 1.4), (0.6, 1.4), (0.8, 1.2))
+        assert jitter.hue == (-0.1, 0.1)
+    solarise = pixels.second.transforms[5]
+    assert (solarise.threshold, solarise.p) == (128, 0.2)
+
+
+def test_blur_lowers_the_contrast_and_happens_with_its_probability():
+    image = picture()
+    with seeds.isolated(0):
+        blurred = [RandomBlur(0.5)(image) for _ in range(200)]
+    assert 70 < sum(result is not image for result in blurred) < 130
+    assert all(np.asarray(result).std() < np.asarray(image).std() for result in blurred if result is not image)

@@ -57,7 +57,7 @@ class Found:
 
     @property
     def dialect(self) -> Dialect | None:
-        return recognise(self.state, DIALECTS)
+        return None if self.format.exact else recognise(self.state, DIALECTS)
 
 
 def find(contents: Contents, which: str | None = None, *, landmarks: tuple[str, ...] = ()) -> Found:
@@ -102,6 +102,8 @@ def _sort_out(contents: Contents, format: Format, label: str, places: Mapping[st
         short = name[len(places[owner].prefix) :] if owner else name
         piece = next((prefix for prefix in outside if name.startswith(prefix)), None)
         part = part_of(name, format) or (part_of(short, format) if owner else None)
+        if format.exact and owner:
+            part = None
         if piece and group == places[label].group:
             short, owner, part = outside[piece] + name[len(piece) :], label, None
         if owner == label and part is None:

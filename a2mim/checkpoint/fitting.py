@@ -61,13 +61,18 @@ def fit(model: nn.Module, state: Mapping[str, torch.Tensor]) -> tuple[State, tup
 
 
 def assign(model: nn.Module, fitted: State) -> None:
-    """Make the tensors the model's own, without a copy; what they do not cover stays as it is in ``model``."""
-    modules = dict(model.named_modules())
+    """Make the tensors the model's own, without a copy; what they do not cover stays as it is in ``model``.
+
+    A parameter that has several names (a layer that several blocks share) stays one.
+    """
+    modules = dict(model.named_modules(remove_duplicate=False))
+    shared = dict(model.named_parameters(remove_duplicate=False))  # as the model was built: who shares with whom
+    new: dict[int, nn.Parameter] = {}
     for name, tensor in fitted.items():
         owner, _, own = name.rpartition(".")
-        place = getattr(modules[owner], own)
-        if isinstance(place, nn.Parameter):
-            tensor = nn.Parameter(tensor, requires_grad=place.requires_grad)
+        place = shared.get(name)
+        if place is not None:
+            tensor = new.setdefault(id(place), nn.Parameter(tensor, requires_grad=place.requires_grad))
         setattr(modules[owner], own, tensor)
 
 

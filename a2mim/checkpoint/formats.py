@@ -36,6 +36,8 @@ class Format:
         kind: "pre-training" or "classifier" or what else the file is from.
         normalisation: (mean, std) of the images that the encoder was trained on; None where the file or timm says it.
         hints: what meta says about the architecture (``num_heads``, ``img_size``, ...), see ``architectures``.
+        exact: the encoder's tensors are named as timm names them, whatever they are called: none is looked at as a part
+            of another kind or in another codebase's words.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Format:
     kind: str = "pre-training"
     normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = IMAGENET
     hints: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda meta: {}
+    exact: bool = False
 
     def fits(self, contents: Contents) -> bool:
         return (

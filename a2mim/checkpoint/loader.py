@@ -85,6 +85,8 @@ def load_masked_model(path: str | os.PathLike[str], *, trust: bool = False) -> t
     found = find(contents)
     if "mim_args" not in contents.meta:
         kind = contents.meta.get("kind") or found.format.kind
+        if kind == "pretrain" and "method" in contents.meta:  # ours, and whole
+            raise InputError(f"{contents.file} has no reconstruction head: {contents.meta['method']} trains none")
         raise InputError(
             f"{contents.file} has no reconstruction head of a2mim (it holds: {kind}); "
             "give a checkpoint that a2mim-pretrain wrote"

@@ -30,7 +30,7 @@ State = dict[str, torch.Tensor]
 
 # what a safetensors file of ours says about its weights, as JSON
 DESCRIPTION = (
-    *("kind", "arch", "model_args", "mim_args", "num_classes", "classes"),
+    *("kind", "method", "arch", "model_args", "mim_args", "num_classes", "classes"),
     *("input_size", "mean", "std", "epoch", "args"),
 )
 # first bytes of files that are often given by mistake -> what they are

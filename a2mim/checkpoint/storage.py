@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import safetensors
 import safetensors.torch
 import torch
 
@@ -28,9 +29,11 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Mapping[str, Any])
     """Write ``checkpoint`` with ``torch.save``, atomically: the old file stays until the new one is whole."""
     with files.atomic(path) as partial:
         try:
-            torch.save({"version": VERSION, **checkpoint}, partial)
-        except RuntimeError as error:  # torch reports a failed write (a full disk) so
-            raise OSError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
+            with open(partial, "wb") as handle:  # by a handle, which says why a write fails, and in half the time
+                torch.save({"version": VERSION, **checkpoint}, handle)
+        except RuntimeError as error:  # what torch makes of a failed write (a full disk)
+            reason = error.__context__ if isinstance(error.__context__, OSError) else error
+            raise OSError(f"cannot write {path}: {str(reason).splitlines()[0]}") from error
 
 
 def export_safetensors(
@@ -43,7 +46,7 @@ def export_safetensors(
         encoder_only: plain timm names of the encoder alone, which ``timm.create_model`` loads.
         half: store floating tensors in float16.
     """
-    state: State = dict(checkpoint["state_dict"])
+    state: State = dict(checkpoint.get("state_dict_ema") or checkpoint["state_dict"])  # averaged where it is, as loaded
     meta = {key: checkpoint[key] for key in DESCRIPTION if checkpoint.get(key) is not None}
     if encoder_only and checkpoint["kind"] == "pretrain":
         state = _under(state, "encoder.")
@@ -54,7 +57,10 @@ def export_safetensors(
     }
     text = {key: value if isinstance(value, str) else json.dumps(value) for key, value in meta.items()}
     with files.atomic(path) as partial:
-        safetensors.torch.save_file(tensors, partial, metadata={"format": "pt", **text})
+        try:
+            safetensors.torch.save_file(tensors, partial, metadata={"format": "pt", **text})
+        except safetensors.SafetensorError as error:  # a full disk
+            raise OSError(f"cannot write {path}: {error}") from error
 
 
 def shipped() -> dict[str, Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -15,7 +16,8 @@ from typing import Any
 import click
 import yaml
 
-from a2mim.errors import InputError, RunError
+from a2mim import distributed
+from a2mim.errors import InputError, Preempted, RunError
 from a2mim.settings import S, how_many
 
 SHORT = {"batch_size": ("-b",), "workers": ("-j",)}
@@ -27,23 +29,30 @@ CONTEXT = {
 
 
 def clear_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """End a command as its user needs it: 2 for input that cannot be used, 1 for a run that failed, 130 for Ctrl-C.
+    """End a command as its user needs it.
 
-    Each of these says one line. Anything else is a bug and keeps its traceback, as all do under A2MIM_TRACEBACK=1.
+    2 for input that cannot be used, 1 for a run that failed, 130 for Ctrl-C, 75 for one that saved and left because
+    SIGTERM or SIGUSR1 asked. Each of these says one line. Anything else is a bug and keeps its traceback, as all do
+    under A2MIM_TRACEBACK=1. Of several processes only the first says what goes well.
     """
 
     @functools.wraps(command)
     def wrapped(*args: Any, **options: Any) -> None:
+        process = distributed.rank()
         try:
-            command(*args, **options)
+            with contextlib.ExitStack() as stack:
+                if process:
+                    stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
+                command(*args, **options)
         except (InputError, RunError, OSError, KeyboardInterrupt) as error:
             if os.environ.get("A2MIM_TRACEBACK"):
                 raise
             if isinstance(error, KeyboardInterrupt):
-                click.echo(f"stopped{': ' + str(error) if str(error) else ''}", err=True)
-                raise SystemExit(130) from None
+                if not process:
+                    click.echo(f"stopped{': ' + str(error) if str(error) else ''}", err=True)
+                raise SystemExit(Preempted.EXIT_CODE if isinstance(error, Preempted) else 130) from None
             line = " ".join(str(error).split())
-            click.echo(f"error: {line}", err=True)
+            click.echo(f"error{f' in process {process}' if process else ''}: {line}", err=True)
             raise SystemExit(2 if isinstance(error, InputError | FileNotFoundError) else 1) from None
 
     return wrapped
@@ -65,6 +74,22 @@ TRUST = click.option(
     "--trust-checkpoint", "trust", is_flag=True, help="Unpickle any object; this runs code from the file."
 )
 WHICH = click.option("--which", help="The encoder of a file with several (teacher, ema, ...); inspect lists them.")
+
+
+def list_recipes(program: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """``--list-recipes``: the presets of this command, each with the first line of what it says of itself."""
+
+    def show(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+        if wanted and not context.resilient_parsing:
+            from a2mim import recipes
+
+            for name, line in recipes.listing(program, recipe_folders()):
+                click.echo(f"{name:<26} {line}")
+            context.exit()
+
+    return click.option(
+        "--list-recipes", is_flag=True, expose_value=False, is_eager=True, callback=show, help="List the presets."
+    )
 
 
 def loading_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -173,7 +198,8 @@ def _option(entry: dataclasses.Field[Any], hint: Any) -> Callable[..., Any]:
     elif typing.get_origin(kind) is dict:
         keywords.update(multiple=True, metavar="KEY=VALUE")
     elif typing.get_origin(kind) is tuple:
-        keywords.update(type=float, nargs=how_many(entry))
+        number = how_many(entry)
+        keywords.update(type=float, nargs=number) if number else keywords.update(type=str, metavar="N,N,...")
     elif entry.metadata["choices"]:
         keywords.update(type=click.Choice(entry.metadata["choices"]))
     else:

@@ -8,12 +8,13 @@ from typing import Any
 
 import pandas as pd
 
+from a2mim import seeds
 from a2mim.analysis import outputs, reconstruction
 from a2mim.data import ImageLoader, eval_transform, open_images
+from a2mim.figures import confusion as confusion_figure
 from a2mim.figures import reconstruction as reconstruction_figure
 from a2mim.figures import training
-from a2mim.masking import mask_grid
-from a2mim.pretrain import auto_cell
+from a2mim.methods import masked_method
 from a2mim.runs import Run
 from a2mim.settings import PretrainSettings
 
@@ -22,23 +23,41 @@ IMAGES = 6
 
 def learning_curve(run: Run) -> Path:
     """Draw summary.csv as curve.png and curve.pdf; returns the path of the first."""
+    picture = run.path / "curve.png"
+    if not run.writes:
+        return picture
     figure = training.plot(pd.read_csv(run.path / "summary.csv"))
     outputs.save_figure(figure, run.path / "curve.pdf")
-    return outputs.save_figure(figure, run.path / "curve.png")
+    return outputs.save_figure(figure, picture)
+
+
+def confusion(run: Run) -> Path | None:
+    """Draw confusion.csv as confusion.png and .pdf; None where the run has none (too many classes)."""
+    table = run.path / "confusion.csv"
+    if not table.is_file() or not run.writes:
+        return None
+    figure = confusion_figure.plot(pd.read_csv(table, keep_default_na=False))  # a class may be called NA
+    outputs.save_figure(figure, run.path / "confusion.pdf")
+    return outputs.save_figure(figure, run.path / "confusion.png")
 
 
 def reconstructions(settings: PretrainSettings) -> Callable[[int, Any, Run], None]:
-    """A callback that draws the same few images and masks every ``picture_interval`` epochs and after the last."""
+    """A callback that draws the same few images and masks every ``picture_interval`` epochs and after the last.
+
+    It draws nothing for a method that reconstructs nothing.
+    """
+    method = masked_method(settings.method)
 
     def draw(epoch: int, model: Any, run: Run) -> None:
         interval = settings.picture_interval
-        if not interval or (epoch % interval and epoch != settings.epochs):
+        if method is None or not interval or (epoch % interval and epoch != settings.epochs):
             return
-        source = open_images(settings.dataset, settings.data_dir, "train")
+        source = open_images(settings.dataset, settings.data_dir, "train", classes=settings.classes)
         transform = eval_transform(model.img_size, model.mean, model.std)
         batch = next(iter(ImageLoader(source, transform, batch_size=IMAGES, limit=IMAGES, seed=settings.seed)))
-        grid = mask_grid(model.img_size, settings.mask_patch_size or auto_cell(model.img_size[0]))
-        mask = reconstruction.masks(batch.indices.tolist(), grid, settings.mask_ratio, settings.seed)
+        mask = method.masks(
+            len(batch.images), model.img_size, seeds.generator(settings.seed, "picture"), **method.masks_by(settings)
+        )
         device = model.mask_token.device
         shown = reconstruction.panels(model, batch.images.to(device), mask.to(device))
         pictures = {name: value.permute(0, 2, 3, 1).numpy() for name, value in shown._asdict().items()}

@@ -1,4 +1,4 @@
-"""``a2mim-pretrain``: A2MIM on any images, for any timm architecture."""
+"""``a2mim-pretrain``: A2MIM and its rivals on any images, for any timm architecture."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ DEFAULT_RECIPE = "fashion-vit"
 @click.command(context_settings=_common.CONTEXT)
 @click.option("-c", "--config", metavar="NAME|PATH", help="Recipe; flags go before what it says.")
 @click.option("--output", default="runs", show_default=True, help="Folder for runs.")
-@click.option("--experiment", help="Name of the run.  [default: pretrain-<recipe or model>]")
+@click.option("--experiment", help="Name of the run.  [default: pretrain-<recipe or model>, -<method>]")
 @click.option("--resume", is_flag=False, flag_value="auto", metavar="[auto|RUN]", help="Go on where a run stopped.")
+@_common.list_recipes("a2mim-pretrain")
 @_common.settings_options(PretrainSettings)
 @_common.clear_errors
 def main(config: str | None, output: str, experiment: str | None, resume: str | None, **flags: Any) -> None:
-    """Pre-train an encoder: hide cells of each image, reconstruct them.
+    """Pre-train an encoder without labels: hide cells of each image and reconstruct them, or as --method says.
 
     Without --config, --model, --dataset and --data-dir: a small ViT on the embedded images (recipe fashion-vit).
     """
     values = _common.given(flags)
     default = None if values.keys() & {"model", "dataset", "data_dir"} else DEFAULT_RECIPE
-    experiment = experiment or f"pretrain-{_common.stem(config or default or values.get('model') or 'default')}"
+    named = [_common.stem(config or default or values.get("model") or "default"), values.get("method", "a2mim")]
+    experiment = experiment or "-".join(["pretrain", *named[: 1 if named[1] == "a2mim" else 2]])
     begun = _common.resumed_run(resume, output, experiment)
     settings = _common.resolve(PretrainSettings, config or (None if begun else default), begun, values)
     from a2mim.commands import _pictures
+    from a2mim.methods import masked_method
     from a2mim.pretrain import pretrain
 
     run = pretrain(
@@ -41,4 +44,6 @@ def main(config: str | None, output: str, experiment: str | None, resume: str | 
         echo=click.echo,
     )
     click.echo(f"learning curve: {_pictures.learning_curve(run)}")
-    click.echo(f"next: a2mim-finetune {run.path}   or: a2mim-analyze reconstruct {run.path}")
+    reconstructs = masked_method(settings.method) is not None
+    look = f"   or: a2mim-analyze reconstruct {run.path}" if reconstructs else ""
+    click.echo(f"next: a2mim-finetune {run.path}{look}")

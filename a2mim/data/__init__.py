@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from a2mim.data.class_lists import read_class_list
 from a2mim.data.folders import FileImages, FolderImages
 from a2mim.data.loading import Batch, ImageLoader, balanced_subset
 from a2mim.data.sources import (
@@ -24,7 +25,7 @@ from a2mim.data.sources import (
     to_rgb,
 )
 from a2mim.data.timm_sources import TimmImages, TimmStream, open_timm_images
-from a2mim.data.transforms import ImageTransform, eval_transform, train_transform
+from a2mim.data.transforms import ImageTransform, eval_transform, train_transform, two_views
 from a2mim.errors import InputError
 
 __all__ = [
@@ -41,14 +42,21 @@ __all__ = [
     "balanced_subset",
     "eval_transform",
     "open_images",
+    "read_class_list",
     "read_image",
     "to_rgb",
     "train_transform",
+    "two_views",
 ]
 
 
 def open_images(
-    dataset: str = "fashion", data_dir: str | os.PathLike[str] | None = None, split: str = "train", **timm_extras: Any
+    dataset: str = "fashion",
+    data_dir: str | os.PathLike[str] | None = None,
+    split: str = "train",
+    *,
+    classes: str | os.PathLike[str] | None = None,
+    **timm_extras: Any,
 ) -> ImageSource:
     """The images of one split of a data set.
 
@@ -58,23 +66,27 @@ def open_images(
             other name is timm's: ``torch/cifar10``, ``hfds/...``, ``wds/...``, ... (see ``timm.data.create_dataset``).
         data_dir: folder of the data.
         split: ``train`` or ``val``; for timm's names also one of the data set's own.
+        classes: of a folder these classes alone: ``imagenet100``, or a file that lists them (``read_class_list``).
         timm_extras: passed on to timm, for timm's names only (``input_key``, ``num_samples``, ...).
 
     Raises ``InputError`` with what was looked for and what was found.
     """
+    only = None if classes is None else read_class_list(classes)
+    if only and (dataset not in ("fashion", "folder") or data_dir is None):
+        raise InputError(f"classes={classes} chooses sub-folders of --data-dir, and data set {dataset!r} has none")
     if dataset not in ("fashion", "folder"):
         return open_timm_images(dataset, data_dir, split, **timm_extras)
     if split not in SPLITS:
         raise InputError(f"split {split!r} must be one of {', '.join(SPLITS)} for the data set {dataset!r}")
     if timm_extras:
         raise InputError(f"data set {dataset!r} takes no settings {', '.join(timm_extras)}")
-    if dataset == "fashion" and (data_dir is None or find_fashion_files(data_dir)):
+    if dataset == "fashion" and (data_dir is None or (not only and find_fashion_files(data_dir))):
         return FashionImages(data_dir, split)
     if data_dir is None:
         raise InputError("data set 'folder' needs --data-dir: the folder with the images")
     try:
-        return FolderImages(data_dir, split)
+        return FolderImages(data_dir, split, only=only)
     except InputError as error:
-        if dataset == "folder":
+        if dataset == "folder" or only:
             raise
         raise InputError(f"{error} (and no files of Fashion-MNIST: train-images-idx3-ubyte[.gz], ...)") from error

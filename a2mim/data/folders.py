@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +25,11 @@ class FolderImages(ImageSource):
     folders (``train`` or ``training``; ``val``, ``valid``, ``validation`` or ``test``). Without split folders every
     image belongs to every split (``.split`` is ``all``). Classes are numbered by sorted name; those of ``train`` count
     for both splits. Hidden files and folders, and files with other endings than ``EXTENSIONS``, are passed over.
+
+    ``only`` takes the class folders of these names alone, and each must be there; they are numbered by sorted name.
     """
 
-    def __init__(self, data_dir: str | os.PathLike[str], split: str = "train"):
+    def __init__(self, data_dir: str | os.PathLike[str], split: str = "train", *, only: Collection[str] | None = None):
         if not os.path.isdir(data_dir):
             problem = "is a file, not a folder" if os.path.exists(data_dir) else "does not exist"
             raise InputError(f"the image folder {data_dir} {problem}")
@@ -40,8 +42,8 @@ class FolderImages(ImageSource):
         self.name = str(data_dir)
         self.split = split if splits else "all"
         self.root = splits.get(split, Path(data_dir))
-        names = _class_names(self.root)
-        self.classes = _reference_classes(splits, split, names)
+        names = _class_names(self.root) if only is None else _chosen(self.root, only)
+        self.classes = _reference_classes(splits, split, names) if only is None else names
         paths, labels = self._list(names)
         # one array of bytes: a list of a million strings would be copied, page by page, into every worker process
         self._paths = np.array([os.fsencode(path) for path in paths])
@@ -137,6 +139,20 @@ def _reference_classes(splits: dict[str, Path], split: str, names: tuple[str, ..
             f"{', '.join(known[:3])}{', ...' if len(known) > 3 else ''}); both need the same names"
         )
     return known or names
+
+
+def _chosen(root: Path, only: Collection[str]) -> tuple[str, ...]:
+    """The class folders named in ``only``, sorted; an error that names those that are not there."""
+    there = {entry.name for entry in _entries(root) if entry.is_dir()}
+    missing = sorted(set(only) - there)
+    if not missing:
+        missing = [name for name in sorted(only) if not _holds_images(root / name)]
+    if missing:
+        raise InputError(
+            f"{root} lacks {len(missing)} of the {len(only)} classes asked for, or they hold no images: "
+            f"{', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}; found {describe(root)}"
+        )
+    return tuple(sorted(only))
 
 
 def _class_names(root: Path) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 The order of epoch e comes from (seed, e), the augmentation of image i in it from (seed, e, i), and from nothing else:
 not from the number of worker processes, the batch size, or what was drawn before. A resumed run therefore sees the same
-data, bit for bit.
+data, bit for bit, and processes that train together share the batches of one that trains alone.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from a2mim.data.transforms import ImageTransform
 from a2mim.errors import InputError, RunError
 
 MAX_UNREADABLE = 0.01
+SHOWN = 20  # lines about single images
+MANY = 8  # a whole batch of so many images that cannot be read is no accident
 Transform = Callable[[Image.Image], torch.Tensor]
 _LOGGER = logging.getLogger("a2mim.data")
 
@@ -59,6 +61,10 @@ class ImageLoader:
         workers: processes that read ahead; 0 reads in this one.
         limit: use only so many images, always the same, as many of each class as can be; ``n_images`` is what is used.
         pin_memory: put batches where a GPU can fetch them by itself.
+        rank, world: this process and how many train together: of each global batch of world · batch_size images it gets
+            the rows from rank · batch_size on, so that every image comes once. The last batch of some may be short.
+        repeats: repeated augmentation (Hoffer et al., 2020): each image comes so many times in a row, always augmented
+            anew; an epoch stays as long, and so has so many fewer images. Only for what is shuffled, and no stream.
     """
 
     def __init__(
@@ -73,20 +79,37 @@ class ImageLoader:
         workers: int = 0,
         limit: int | None = None,
         pin_memory: bool = False,
+        rank: int = 0,
+        world: int = 1,
+        repeats: int = 1,
     ):
-        for name, value, least in (("batch size", batch_size, 1), ("workers", workers, 0), ("limit", limit, 1)):
+        least_values = (
+            ("batch size", batch_size, 1),
+            ("workers", workers, 0),
+            ("limit", limit, 1),
+            ("repeats", repeats, 1),
+        )
+        for name, value, least in least_values:
             if value is not None and value < least:
                 raise InputError(f"{name} {value} must be at least {least}")
         self.source = source
         self.batch_size = batch_size
         self.n_images = min(len(source), limit or len(source))
-        if self.n_images < (batch_size if drop_last else 1):
+        self.transform = transform
+        if self.n_images < (batch_size * world if drop_last else 1):
+            batch = f"{batch_size} for each of {world} processes" if world > 1 else batch_size
             raise InputError(
-                f"{source.name} gives {self.n_images} images, not one full batch of {batch_size}: lower the batch size"
+                f"{source.name} gives {self.n_images} images, not one full batch of {batch}: lower the batch size"
             )
         self.unreadable: dict[str, str] = {}
         self._turn = 0
-        settings = _Settings(self.n_images, batch_size, shuffle, drop_last, seed, workers, pin_memory)
+        if repeats > 1 and (isinstance(source, TimmStream) or not shuffle):
+            raise InputError(
+                f"the images of {source.name} cannot be repeated {repeats} times: not shuffled, or a stream"
+            )
+        settings = _Settings(
+            self.n_images, batch_size, shuffle, drop_last, seed, workers, pin_memory, repeats, rank, world
+        )
         self._feed: _Stream | _Numbered
         if isinstance(source, TimmStream):
             self._feed = _Stream(source, transform, settings)
@@ -101,6 +124,17 @@ class ImageLoader:
 
     def epoch(self, number: int, skip: int = 0) -> Iterator[Batch]:
         """The batches of epoch ``number`` without the first ``skip``; an epoch of this loader still under way ends."""
+        return (batch for batch in self._begin(number, skip) if batch is not None)
+
+    def steps(self, number: int, skip: int = 0) -> Iterator[Batch]:
+        """As ``epoch``, but always one batch for each of the ``len(self)`` steps, which processes take together.
+
+        Where nothing is left of one, or this process has no rows in it, stands a batch of grey images with index -1.
+        """
+        for batch in self._begin(number, skip):
+            yield self._blank() if batch is None else batch
+
+    def _begin(self, number: int, skip: int) -> Iterator[Batch | None]:
         if number < 0 or skip < 0:
             raise InputError(f"epoch {number} and skip {skip} must not be negative")
         self._turn += 1
@@ -112,12 +146,16 @@ class ImageLoader:
         Images of the others are not read, but for a stream, which has to be read through.
         """
         self._turn += 1
-        return zip(sorted(numbers), self._items(self._turn, self._feed.some(sorted(numbers))), strict=False)
+        return zip(sorted(numbers), self._run(self._turn, self._feed.some(sorted(numbers))), strict=False)
 
-    def _run(self, turn: int, items: Iterator[_Item]) -> Iterator[Batch]:
-        return (batch for batch in self._items(turn, items) if batch is not None)
+    def _blank(self) -> Batch:
+        with seeds.isolated(0):
+            grey = _one_by_one(self.transform)(Image.new("RGB", (64, 64), (128, 128, 128)))
+        blank = _stack([(grey, 0, -1)] * self.batch_size, self.transform)
+        assert blank is not None
+        return blank
 
-    def _items(self, turn: int, items: Iterator[_Item]) -> Iterator[Batch | None]:
+    def _run(self, turn: int, items: Iterator[_Item]) -> Iterator[Batch | None]:
         while True:
             if turn != self._turn:  # both would take from the same worker processes
                 raise RuntimeError("another epoch of this loader was begun; use a loader of its own for each")
@@ -132,6 +170,12 @@ class ImageLoader:
                     "a worker process that reads images died, often for lack of (shared) memory: try fewer workers or "
                     f"a smaller batch ({str(error).splitlines()[0]})"
                 ) from error
+            if batch is None and len(failures) >= MANY:
+                path, reason = failures[0]
+                raise RunError(
+                    f"not one image of a batch of {len(failures)} could be read ({path}: {reason}); "
+                    f"is {self.source.name} still where it was?"
+                )
             for path, reason in failures:
                 self._report(path, reason)
             yield batch
@@ -140,7 +184,10 @@ class ImageLoader:
         if path in self.unreadable:
             return
         self.unreadable[path] = reason
-        _LOGGER.warning("skipped an image that cannot be read (number %d): %s: %s", len(self.unreadable), path, reason)
+        if len(self.unreadable) <= SHOWN:
+            more = "; further ones are counted without a line" if len(self.unreadable) == SHOWN else ""
+            message = "skipped an image that cannot be read (number %d): %s: %s%s"
+            _LOGGER.warning(message, len(self.unreadable), path, reason, more)
         if len(self.unreadable) > MAX_UNREADABLE * self.n_images:
             examples = "; ".join(f"{name}: {why}" for name, why in list(self.unreadable.items())[:3])
             raise RunError(
@@ -173,9 +220,12 @@ class _Settings:
     seed: int
     workers: int
     pin_memory: bool
+    repeats: int = 1
+    rank: int = 0
+    world: int = 1
 
-    def batches(self, images: int) -> int:
-        return images // self.batch_size if self.drop_last else -(-images // self.batch_size)
+    def batches(self, images: int, batch_size: int) -> int:
+        return images // batch_size if self.drop_last else -(-images // batch_size)
 
 
 class _Numbered:
@@ -187,7 +237,7 @@ class _Numbered:
             chosen = balanced_subset(source.labels(), len(source), settings.n_images, settings.seed)
         self.plan = _Plan(chosen, len(source), settings)
         self.loader = DataLoader(
-            _Samples(source, transform, settings.seed),
+            _Samples(source, transform, settings),
             sampler=self.plan,
             batch_size=None,
             num_workers=settings.workers,
@@ -211,7 +261,10 @@ class _Numbered:
 
 
 class _Plan(Sampler[list[int]]):
-    """The batches of one epoch as lists of epoch · n + index: only so do worker processes learn which epoch it is."""
+    """The batches of one epoch as lists of (epoch · repeats + repeat) · n + index.
+
+    Only so do worker processes learn which epoch it is.
+    """
 
     def __init__(self, chosen: np.ndarray, n_source: int, settings: _Settings):
         self.chosen = chosen
@@ -221,37 +274,42 @@ class _Plan(Sampler[list[int]]):
         self.numbers: Sequence[int] = range(len(self))
 
     def __len__(self) -> int:
-        return self.settings.batches(len(self.chosen))
+        return self.settings.batches(len(self.chosen), self.settings.batch_size * self.settings.world)
 
     def __iter__(self) -> Iterator[list[int]]:
         order = self.chosen
         if self.settings.shuffle:
             order = seeds.numpy_generator(self.settings.seed, "order", self.epoch).permutation(order)
-        numbers = order + self.epoch * self.n_source
-        size = self.settings.batch_size
-        return (numbers[size * k : size * (k + 1)].tolist() for k in self.numbers)
+        repeats = self.settings.repeats
+        turns = self.epoch * repeats + np.arange(len(order)) % repeats
+        numbers = np.repeat(order, repeats)[: len(order)] + turns * self.n_source
+        size, world = self.settings.batch_size, self.settings.world
+        own = slice(size * self.settings.rank, size * (self.settings.rank + 1))  # rows of the global batch
+        return (numbers[size * world * k : size * world * (k + 1)][own].tolist() for k in self.numbers)
 
 
 class _Samples(Dataset[_Item]):
     """Reads and augments one batch of a plan; runs in the worker processes."""
 
-    def __init__(self, source: ImageSource, transform: Transform, seed: int):
+    def __init__(self, source: ImageSource, transform: Transform, settings: _Settings):
         self.source = source
         self.transform = transform
-        self.seed = seed
+        self.seed = settings.seed
+        self.repeats = settings.repeats
 
     def __getitem__(self, numbers: list[int]) -> _Item:
         one = _one_by_one(self.transform)
         samples, failures = [], []
         with seeds.preserved():
             for number in numbers:
-                epoch, index = divmod(number, len(self.source))
+                turn, index = divmod(number, len(self.source))
+                epoch, repeat = divmod(turn, self.repeats)
                 try:
                     image, label = self.source[index]
                 except UnreadableError as error:
                     failures.append((error.path, error.reason))
                     continue
-                seeds.reseed(self.seed, "augment", epoch, index)
+                seeds.reseed(self.seed, "augment", epoch, index, *([repeat] if repeat else []))
                 samples.append((one(image), label, index))
         return _stack(samples, self.transform), failures
 
@@ -265,7 +323,9 @@ class _Stream:
         self.settings = settings
 
     def __len__(self) -> int:
-        return self.settings.batches(self._samples(0).n_images) * max(self.settings.workers, 1)
+        return self.settings.batches(self._samples(0).n_images, self.settings.batch_size) * max(
+            self.settings.workers, 1
+        )
 
     def _samples(self, epoch: int) -> _StreamSamples:
         return _StreamSamples(self.source, self.transform, self.settings, epoch)
@@ -280,6 +340,8 @@ class _Stream:
             worker_init_fn=_ignore_ctrl_c,
             generator=seeds.generator(self.settings.seed, "stream", epoch),  # timm's readers shuffle by it
         )
+        if self.settings.rank and not self.settings.shuffle:
+            return iter(())
         items = itertools.islice(loader, skip, None)
         first = next(items, None)
         if first is None and not skip:
@@ -298,19 +360,23 @@ class _StreamSamples(IterableDataset[_Item]):
         self.transform = transform
         self.settings = settings
         self.epoch = epoch
+        rank, world = (settings.rank, settings.world) if settings.shuffle else (0, 1)  # in order: the first reads all
+        self.first = rank * workers
+        self.apart = world * workers
         self.reader, self.n_images = source.reader(
-            shuffle=settings.shuffle, batch_size=settings.batch_size, seed=settings.seed, epoch=epoch, workers=workers
-        )
-        self.limit = -(-settings.n_images // workers) if settings.n_images < len(source) else None
+            shuffle=settings.shuffle, batch_size=settings.batch_size, seed=settings.seed, epoch=epoch, workers=workers,
+            rank=rank, world=world,
+        )  # fmt: skip
+        self.limit = -(-settings.n_images // self.apart) if settings.n_images < len(source) else None
         self.n_images = min(self.n_images, self.limit or self.n_images)
 
     def __iter__(self) -> Iterator[_Item]:
         info = get_worker_info()
-        worker, workers = (info.id, info.num_workers) if info else (0, 1)
+        worker = self.first + (info.id if info else 0)
         one = _one_by_one(self.transform)
         samples = []
         for count, (image, label) in enumerate(itertools.islice(self.reader, self.limit)):
-            place = worker + workers * count
+            place = worker + self.apart * count
             with seeds.isolated(self.settings.seed, "augment", self.epoch, place):
                 samples.append((one(image), -1 if label is None else int(label), place))
             if len(samples) == self.settings.batch_size:

@@ -165,15 +165,19 @@ class TimmStream(ImageSource):
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
         raise InputError(f"{self.name!r} is a stream; its images have no numbers. Use a numbered data set or a folder")
 
-    def reader(self, *, shuffle: bool, batch_size: int, seed: int, epoch: int, workers: int) -> tuple[Iterable, int]:
+    def reader(
+        self, *, shuffle: bool, batch_size: int, seed: int, epoch: int, workers: int, rank: int = 0, world: int = 1
+    ) -> tuple[Iterable, int]:
         """timm's data set set up for one epoch, to be read in ``workers`` processes, and the images each will give.
 
+        Of ``world`` processes that train together this is number ``rank``; timm counts the workers and images of one.
         Shuffled, timm's readers fill up the last batch of every worker with images from the start of the stream.
         """
         dataset = copy.copy(self.dataset)
         dataset.reader = reader = copy.copy(self.dataset.reader)
         reader.is_training, reader.batch_size, reader.common_seed = shuffle, batch_size, seed
         reader.worker_seed = seed + epoch
+        reader.dist_rank, reader.dist_num_replicas = rank, world
         dataset.set_loader_cfg(num_workers=max(workers, 1))
         dataset.set_epoch(epoch)
         return dataset, len(dataset) // max(workers, 1)

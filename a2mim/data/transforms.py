@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageFilter, ImageOps
 from timm.data import create_transform
 from timm.data.auto_augment import AugmentOp
+from torchvision import transforms
 
 from a2mim.errors import InputError
 
@@ -62,8 +63,52 @@ def train_transform(
         raise InputError(f"crop ratio {tuple(ratio)} must be two positive numbers, smallest first")
     if not 0 <= hflip <= 1:
         raise InputError(f"hflip {hflip} must be a probability from 0 to 1")
+    for part in (timm_extras.get("auto_augment") or "").split("-")[1:]:
+        if not any(sign.isdigit() for sign in part) and part[:1] != "t":  # timm passes over what has no number
+            raise InputError(f"augmentation {timm_extras['auto_augment']!r}: '{part}' lacks its number, as m9 has it")
     settings = {"color_jitter": None, **timm_extras, "scale": scale, "ratio": ratio, "hflip": hflip}
     return _timm_transform(img_size, mean, std, is_training=True, interpolation=interpolation, **settings)
+
+
+class TwoViews:
+    """PIL image -> uint8 (2, 3, H, W): two augmentations of the same image."""
+
+    def __init__(self, first: Callable[[Image.Image], torch.Tensor], second: Callable[[Image.Image], torch.Tensor]):
+        self.first, self.second = first, second
+
+    def __call__(self, image: Image.Image) -> torch.Tensor:
+        return torch.stack([self.first(image), self.second(image)])
+
+
+class RandomBlur:
+    """A Gaussian blur of 0.1 to 2 pixels with probability ``p``: Pillow's, which is faster than torchvision's."""
+
+    def __init__(self, p: float):
+        self.p = p
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        if torch.rand(()) >= self.p:
+            return image
+        return image.filter(ImageFilter.GaussianBlur(float(torch.empty(()).uniform_(0.1, 2.0))))
+
+
+def two_views(
+    img_size: int | tuple[int, int], mean: Sequence[float], std: Sequence[float], **crop: Any
+) -> Callable[[Image.Image], torch.Tensor]:
+    """Two views of an image for contrastive learning, as MoCo v3 draws them; PIL -> float (2, 3, H, W).
+
+    Each is a random crop in other colours, or in grey, and flipped; the first is always blurred, the second one time in
+    ten, and solarised one time in five. The arguments are those of ``train_transform``.
+    """
+    colours: dict[str, Any] = dict(color_jitter=(0.4, 0.4, 0.2, 0.1), color_jitter_prob=0.8, grayscale_prob=0.2)
+    views = []
+    for blurred, solarised in ((1.0, 0.0), (0.1, 0.2)):
+        view = train_transform(img_size, mean, std, **crop, **colours)
+        assert isinstance(view, ImageTransform)  # nothing is erased
+        steps = view.pixels.transforms  # type: ignore[attr-defined]
+        steps[-1:-1] = [RandomBlur(blurred), *([transforms.RandomSolarize(128, solarised)] if solarised else [])]
+        views.append(view.pixels)
+    return ImageTransform(TwoViews(*views), mean, std)
 
 
 def eval_transform(

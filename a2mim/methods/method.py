@@ -1,0 +1,125 @@
+"""What a method of pre-training is: a task of the engine that can be made from settings."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from PIL import Image
+from timm.layers import PatchEmbed
+from torch import nn
+
+from a2mim import engine
+from a2mim.data import train_transform
+from a2mim.encoders import build_encoder, default_img_size
+from a2mim.optimisation import create_optimizer
+from a2mim.settings import PretrainSettings
+
+DEFAULT_MODEL = "vit_small_patch16_224"  # the smaller of the paper's two ViTs
+
+
+class Encoder(NamedTuple):
+    """A timm model, what builds it again, and the size (H, W) of its images in pixels."""
+
+    module: nn.Module
+    arch: str
+    model_args: dict[str, Any]
+    img_size: tuple[int, int]
+
+
+class Method(engine.BaseTask):
+    """A method of pre-training.
+
+    Args:
+        model: what ``create_model`` made, on its device.
+        settings: what ``resolved`` gave.
+        lr: learning rate.
+        updates: of the whole run.
+
+    Attributes:
+        defaults: settings that differ from those of ``PretrainSettings``; a recipe and flags go before them.
+        uses: settings that this method uses and others may not; what none lists is everybody's.
+    """
+
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    uses: ClassVar[frozenset[str]] = frozenset()
+    model: Any
+
+    def __init__(self, model: nn.Module, settings: PretrainSettings, lr: float, updates: int):
+        self.model, self.settings, self.updates = model, settings, updates
+        scales, decays = self.lr_scales(), self.decays()
+        self.optimizer: torch.optim.Optimizer = create_optimizer(model, settings, lr, lr_scales=scales, decays=decays)
+
+    @classmethod
+    @abstractmethod
+    def create_model(cls, settings: PretrainSettings, native_size: int | None) -> Any:
+        """The model with random weights; ``native_size`` is the side of the images where nobody asks for another.
+
+        Raises:
+            InputError: settings that this method cannot use.
+        """
+
+    @classmethod
+    def resolved(cls, settings: PretrainSettings, model: Any) -> PretrainSettings:
+        """The settings with what follows from the model in the place of None and auto."""
+        return dataclasses.replace(settings, model=model.arch, model_args=model.model_args, img_size=model.img_size[0])
+
+    @classmethod
+    def transform(cls, settings: PretrainSettings, model: Any) -> Callable[[Image.Image], torch.Tensor]:
+        """From a picture to the numbers that ``loss`` takes."""
+        return train_transform(model.img_size, model.mean, model.std, **settings.augmentation())
+
+    @abstractmethod
+    def summary(self) -> str:
+        """One line that says what is trained."""
+
+    def lr_scales(self) -> dict[str, float]:
+        """Learning rates of single parameters relative to the others, by name."""
+        return {}
+
+    def decays(self) -> dict[str, bool]:
+        """Whether single parameters have weight decay, by name, where the general rule does not hold."""
+        return {}
+
+    def describe(self) -> dict[str, Any]:
+        model = self.model
+        return {
+            "kind": "pretrain",
+            "method": self.settings.method,
+            "arch": model.arch,
+            "model_args": model.model_args,
+            "num_classes": 0,
+            "input_size": [3, *model.img_size],
+            "mean": list(model.mean),
+            "std": list(model.std),
+            "state_dict": model.state_dict(),
+        }
+
+
+def create_encoder(settings: PretrainSettings, native_size: int | None) -> Encoder:
+    """The encoder that the settings ask for, without a classifier.
+
+    Raises:
+        InputError: no such architecture, or arguments that it does not take.
+    """
+    args = dict(settings.model_args)
+    if settings.drop_path:
+        args["drop_path_rate"] = settings.drop_path
+    arch = settings.model or DEFAULT_MODEL
+    size = settings.img_size or args.get("img_size") or native_size
+    given = (size, size) if isinstance(size, int) else tuple(size) if size else None
+    module, args = build_encoder(arch, args, img_size=given, pretrained=settings.pretrained)
+    if settings.drop_path:  # of the training, not of the architecture
+        del args["drop_path_rate"]
+    height, width = given or default_img_size(module)
+    return Encoder(module, arch, args, (height, width))
+
+
+def patch_embedding(encoder: nn.Module) -> nn.Module | None:
+    """The patch embedding with which transformers and MLPs begin; None in a CNN."""
+    children = dict(encoder.named_children())
+    stem = children.get("stem")
+    return children.get("patch_embed") or (stem if isinstance(stem, PatchEmbed) else None)

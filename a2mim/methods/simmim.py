@@ -1,0 +1,54 @@
+"""SimMIM (reference 52), the baseline of the paper: a mask token in the place of patches, L1 on what was hidden."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import nn
+
+from a2mim.errors import InputError
+from a2mim.methods.masked import MaskedMethod
+from a2mim.methods.method import Encoder, patch_embedding
+from a2mim.model import MaskedImageModel
+from a2mim.settings import PretrainSettings
+
+SITES = ("input", "stem")
+
+
+class SimMIM(MaskedMethod):
+    """x·(1 − M) + T·M, where x are patches after the patch embedding (or pixels), and L_spa alone.
+
+    In CNNs, which have no patches to replace, hidden pixels are zero and there is no token. The paper's "modified"
+    SimMIM for CNNs (section 5.4, appendix B) fills them with the mean colour: ``fill`` image-mean. A token in a CNN,
+    and one inside the encoder, is asked for by ``token`` replace and ``mask_layer``.
+
+    Notes:
+        One mask ratio and cell of 32 pixels stand for all encoders, as in the paper.
+    """
+
+    defaults: ClassVar = {"mask_layer": "auto", "fill": "zero", "token": "auto", "loss": "simmim"}
+    uses = MaskedMethod.uses | {"mask_layer", "mask_patch_size", "mask_round", "token", "mask_token_lr_scale"}
+
+    @classmethod
+    def site_and_token(cls, settings: PretrainSettings, encoder: Encoder) -> tuple[str, str]:
+        site, token = settings.mask_layer, settings.token
+        if site not in ("auto", *SITES):
+            raise InputError(
+                f"simmim replaces patches at the input or after the patch embedding, not at '{site}': mask_layer auto, "
+                f"{', '.join(SITES)}; method a2mim with token replace acts at any site"
+            )
+        if token == "add":
+            raise InputError("simmim replaces patches by its token; method a2mim adds one")
+        patches = patch_embedding(encoder.module) is not None
+        if token == "auto":
+            token = "replace" if patches or site != "auto" else "none"
+        if site == "auto":
+            site = "stem" if patches else "input"
+        return site, token
+
+    @classmethod
+    def create_model(cls, settings: PretrainSettings, native_size: int | None) -> MaskedImageModel:
+        model = super().create_model(settings, native_size)
+        # the token of SimMIM starts within one standard deviation, that of the CNN recipes does not
+        nn.init.trunc_normal_(model.mask_token, std=0.02, a=-0.02, b=0.02)
+        return model
