@@ -68,15 +68,15 @@ def pooling(rows: pd.DataFrame) -> list[tuple[float, float]]:
 
 def _shade(axes: Axes, pooled: Mapping[str, Sequence[tuple[float, float]]], colours: Mapping[str, str]) -> list[Artist]:
     """Shade where networks pool: in one colour where those that do agree, in a tint of its own for each otherwise."""
-    different = {tuple(spans) for spans in pooled.values() if spans}
+    named: dict[tuple[tuple[float, float], ...], str] = {}
     for name, spans in pooled.items():
-        if not spans or tuple(spans) not in different:
-            continue
-        different.discard(tuple(spans))  # once for all networks that pool at the same depths
-        agreed = not any(other != spans for other in pooled.values() if other)
-        for start, end in spans:
+        if spans:
+            named.setdefault(tuple(spans), name)  # once for all networks that pool at the same depths
+    agreed = len(named) < 2
+    for depths, name in named.items():
+        for start, end in depths:
             axes.axvspan(start, end, color=POOLED if agreed else colours[name], alpha=0.45 if agreed else 0.15, lw=0)
-    return [Patch(color=POOLED, alpha=0.45, linewidth=0)] if any(pooled.values()) else []
+    return [Patch(color=POOLED if agreed else "0.8", alpha=0.45 if agreed else 1, linewidth=0)] if named else []
 
 
 def _line(axes: Axes, rows: pd.DataFrame, value: str, label: str, colour: str, line: str) -> None:

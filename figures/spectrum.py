@@ -34,6 +34,7 @@ def plot(table: pd.DataFrame, at: pd.DataFrame | None = None) -> Figure:
     style.require(table, NEEDED, "spectrum")
     if at is not None:
         style.require(at, NEEDED, "spectrum at one frequency")
+    table = table.reset_index(drop=True)  # rows joined from several files may share their numbers
     highest = table.loc[table.groupby(["checkpoint", "layer"], sort=False)["frequency"].idxmax()]
     low, high = highest["frequency"].min(), highest["frequency"].max()
     span = f"{low:.2g}π to {high:.2g}π" if low < high else f"{low:.2g}π"

@@ -36,6 +36,14 @@ def test_the_highest_frequency_of_each_layer_by_depth():
     assert all(line.get_color() == style.palette(names)[name] for name, line in lines.items())
 
 
+def test_tables_joined_from_several_files_are_drawn_alike():
+    parts = [table(a=[8, 8]), table(b=[8, 4])]
+    for line, same in zip(
+        plot(pd.concat(parts)).axes[0].lines, plot(pd.concat(parts, ignore_index=True)).axes[0].lines, strict=True
+    ):
+        np.testing.assert_array_equal(line.get_xydata(), same.get_xydata())
+
+
 def test_one_frequency_for_all_has_a_panel_of_its_own():
     data = table(resnet=[16, 8], vit=[8, 8])
     figure = plot(data, at(data, 0.5))
