@@ -97,14 +97,14 @@ def layout_of(encoder: nn.Module, features: torch.Tensor, img_size: tuple[int, i
         return None
 
 
-def trace(encoder: nn.Module, img_size: tuple[int, int]) -> dict[str, Layout | None]:
-    """The modules that run, in the order in which they end, and the map over the image that each gives, or None.
+def trace(encoder: nn.Module, img_size: tuple[int, int]) -> dict[str, list[Layout]]:
+    """The modules that run, in the order in which they end, and the maps over the image that each gives.
 
-    Of several maps it is the coarsest; a module that runs several times counts as giving none. Modules inside others
-    are left out: of a network in stages, the stages stay. ``nn.Sequential`` counts as no module but as what is in it.
+    A module that runs several times counts as giving none. Modules inside others are left out: of a network in stages,
+    the stages stay. ``nn.Sequential`` counts as no module but as what is in it.
     """
     image = noise(encoder, img_size)
-    found: dict[str, list[Layout | None]] = {}
+    found: dict[str, list[list[Layout]]] = {}
     open_modules: list[str] = []
 
     def start(name: str) -> None:
@@ -115,7 +115,7 @@ def trace(encoder: nn.Module, img_size: tuple[int, int]) -> dict[str, Layout | N
         if not open_modules:
             layouts = [layout_of(encoder, tensor, img_size, len(image)) for tensor in tensors(output)]
             maps = [layout for layout in layouts if layout is not None and layout.grid != (1, 1)]
-            found.setdefault(name, []).append(min(maps, key=lambda layout: layout.grid, default=None))
+            found.setdefault(name, []).append(maps)
 
     with ExitStack() as hooks:
         for name, module in encoder.named_modules():
@@ -127,7 +127,7 @@ def trace(encoder: nn.Module, img_size: tuple[int, int]) -> dict[str, Layout | N
             ):
                 hooks.callback(handle.remove)
         forward(encoder, image)
-    return {name: layouts[0] if len(layouts) == 1 else None for name, layouts in found.items()}
+    return {name: runs[0] if len(runs) == 1 else [] for name, runs in found.items()}
 
 
 def in_order(

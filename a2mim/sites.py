@@ -177,7 +177,7 @@ def output(encoder: nn.Module, img_size: tuple[int, int]) -> Output:
     """
     images = probing.noise(encoder, img_size).expand(2, -1, -1, -1)
     value = probing.forward(encoder, images)
-    found, module = _maps(encoder, value, img_size, len(images)), ""
+    found, module = _ordered(encoder, "", False, value, img_size), ""
     if not found:
         module = _last_map(encoder, img_size)
         if not module:
@@ -187,11 +187,9 @@ def output(encoder: nn.Module, img_size: tuple[int, int]) -> Output:
                 f"one could be reconstructed; its features have the shapes {shapes}"
             )
         value = _look(encoder, module, False, images)[0]
-        found = _maps(encoder, value, img_size, len(images))
+        found = _ordered(encoder, module, False, value, img_size)
     member = max(found) if isinstance(value, list) else min(found)
-    place = Output(module, member, found[member])
-    look = lambda images: _raw(encoder, module, False, images)[member]  # noqa: E731
-    return Output(module, member, _in_order(place.layout, img_size, look, encoder))
+    return Output(module, member, found[member])
 
 
 def output_layout(encoder: nn.Module, img_size: tuple[int, int]) -> Layout:
@@ -217,7 +215,7 @@ def _site(encoder: nn.Module, name: str, known: dict[str, tuple[str, bool]], img
     seen = _look(encoder, module, before, images)
     if len(seen) != 1:
         raise InputError(f"module '{name}' runs {len(seen)} times in a forward pass; a site has to run once")
-    found = _maps(encoder, seen[0], img_size, len(images))
+    found = _ordered(encoder, module, before, seen[0], img_size)
     if not found:
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in probing.tensors(seen[0])) or "no tensor"
         raise InputError(f"'{name}' of {type(encoder).__name__} gives no map over the image: {shapes}")
@@ -226,11 +224,7 @@ def _site(encoder: nn.Module, name: str, known: dict[str, tuple[str, bool]], img
         found = {member: layout for member, layout in found.items() if reaches(member)}
     if not found:
         raise InputError(f"what '{name}' of {type(encoder).__name__} gives does not reach the reconstructed features")
-    layouts = []
-    for member, layout in found.items():
-        look = lambda images, member=member: _raw(encoder, module, before, images)[member]  # noqa: E731
-        layouts.append(_in_order(layout, img_size, look, encoder))
-    return Site(name, module, before, tuple(layouts), tuple(found))
+    return Site(name, module, before, tuple(found.values()), tuple(found))
 
 
 def _place(encoder: nn.Module, name: str, known: dict[str, tuple[str, bool]]) -> tuple[str, bool]:
@@ -261,7 +255,8 @@ def _place(encoder: nn.Module, name: str, known: dict[str, tuple[str, bool]]) ->
 def _last_map(encoder: nn.Module, img_size: tuple[int, int]) -> str:
     """The last module that gives a map, where nearly all of the network lies before it; "" where there is none."""
     traced = probing.trace(encoder, img_size)
-    maps = [name for name, layout in traced.items() if layout]
+    grids = _grids(traced)
+    maps = [name for name, layouts in traced.items() if any(layout.grid in grids for layout in layouts)]
     if not maps:
         return ""
     rest = list(traced)[list(traced).index(maps[-1]) + 1 :]
@@ -288,9 +283,10 @@ def _runs(module: nn.Module | None) -> bool:
 def _stages(encoder: nn.Module, img_size: tuple[int, int]) -> list[str]:
     """The stages of a network that names none: the last module of each grid, before the next coarser one."""
     ends: dict[tuple[int, int], str] = {}
-    for module, layout in probing.trace(encoder, img_size).items():
-        if layout and (not ends or layout.grid <= min(ends)):
-            ends[layout.grid] = module
+    for module, layouts in probing.trace(encoder, img_size).items():
+        grid = min((layout.grid for layout in layouts), default=None)  # of parallel branches, the coarsest
+        if grid and (not ends or grid <= min(ends)):
+            ends[grid] = module
     return list(ends.values())[-4:]
 
 
@@ -314,16 +310,27 @@ def _raw(encoder: nn.Module, module: str, before: bool, images: torch.Tensor) ->
     return probing.tensors(_look(encoder, module, before, images)[0] if module else probing.forward(encoder, images))
 
 
-def _maps(encoder: nn.Module, value: Any, img_size: tuple[int, int], batch: int) -> dict[int, Layout]:
-    """The tensors in ``value`` that are maps over the image, by their number."""
-    layouts = (probing.layout_of(encoder, tensor, img_size, batch) for tensor in probing.tensors(value))
-    return {member: layout for member, layout in enumerate(layouts) if layout is not None}
+def _ordered(encoder: nn.Module, module: str, before: bool, value: Any, img_size: tuple[int, int]) -> dict[int, Layout]:
+    """The tensors that are maps over the image in the ``value`` of two images at a place, by their number."""
+    found = {}
+    layouts = [probing.layout_of(encoder, tensor, img_size, batch=2) for tensor in probing.tensors(value)]
+    unsure = any(layout is not None and layout.order == "NCL" for layout in layouts)
+    grids = _grids(probing.trace(encoder, img_size)) if unsure else set()
+    for member, layout in enumerate(layouts):
+        if layout is not None and layout.order == "NCL" and layout.grid not in grids:
+            layout = None  # a network's hidden states, as many as there would be cells
+        if layout is not None and layout.is_tokens:
+            look = lambda images, member=member: _raw(encoder, module, before, images)[member]  # noqa: E731
+            layout = probing.in_order(layout, img_size, look, encoder)
+        if layout is not None:
+            found[member] = layout
+    return found
 
 
-def _in_order(
-    layout: Layout, img_size: tuple[int, int], look: Callable[[torch.Tensor], torch.Tensor], encoder: nn.Module
-) -> Layout:
-    return probing.in_order(layout, img_size, look, encoder) if layout.is_tokens else layout
+def _grids(traced: dict[str, list[Layout]]) -> set[tuple[int, int]]:
+    """The grids of a network's features: those of its maps in two dimensions; where it has tokens alone, theirs."""
+    layouts = [layout for layouts in traced.values() for layout in layouts]
+    return {layout.grid for layout in layouts if not layout.is_tokens} or {layout.grid for layout in layouts}
 
 
 def _reaching(encoder: nn.Module, module: str, before: bool, img_size: tuple[int, int]) -> Callable[[int], bool]:

@@ -12,26 +12,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
 
+from a2mim.experiments.throughput import Conditions, Net, compare, peak_megabytes, write_jpegs
 
-@dataclass(frozen=True)
-class Net:
-    """A network to time: architecture, its arguments, and the batch it is trained with."""
-
-    name: str
-    arch: str
-    model_args: dict[str, Any]
-    img_size: int
-    batch_size: int
-    mask_patch_size: int
-
-
+TURN = 3.0  # seconds of one turn of the engine, about
 NETS = (
     Net("ResNet-50, 224", "resnet50", {}, 224, 8, 32),
     Net("ViT-S/16, 224", "vit_small_patch16_224", {}, 224, 8, 32),
@@ -124,31 +112,59 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--pairs", default=15, show_default=True, help="Timed repetitions of each side.")
+@click.option(
+    "--pairs", default=15, show_default=True, help="Timed repetitions of each side; a third of it in the engine."
+)
 @click.option("--channels-last/--contiguous", default=False, show_default=True, help="Memory format of both sides.")
 @click.option("--device", default="cpu", show_default=True)
+@click.option("--amp/--no-amp", default=False, show_default=True, help="bfloat16 on both sides, in the engine's part.")
+@click.option("--torchcompile", help="Backend of torch.compile for both sides, in the engine's part.")
+@click.option("--workers", default=1, show_default=True, help="Processes that read images.")
 @click.option("--only", default="", help="Networks whose name contains this.")
-def pretrain(pairs: int, channels_last: bool, device: str, only: str) -> None:
-    """One A2MIM step against a plain forward and backward of the same encoder with a linear classifier."""
+def pretrain(
+    pairs: int, channels_last: bool, device: str, amp: bool, torchcompile: str | None, workers: int, only: str
+) -> None:
+    """One A2MIM step, and the whole engine, against a plain loop of the same encoder with a linear classifier."""
     import torch
 
     click.echo(
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}, {device}; bar 1.10"
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}, {device}; bar "
+        f"{1.05 if device.startswith('cuda') else 1.10:.2f}"
     )
     click.echo(
         f"{'network':<18}{'batch':>6}{'A2MIM ms':>10}{'plain ms':>10}{'ratio (quartiles)':>24}{'with update':>13}"
     )
-    for net in nets():
-        if only not in net.name:
-            continue
+    chosen = [net for net in nets() if only in net.name]
+    seconds = []
+    for net in chosen:
         times = paired_times(pretraining_steps(net, channels_last, device), pairs)
-        ratio = times[:, 0] / times[:, 1]
-        quartiles = "{:.3f} ({:.3f}-{:.3f})".format(np.median(ratio), *np.quantile(ratio, [0.25, 0.75]))
         a2mim_ms, plain_ms = np.median(times[:, :2], axis=0) * 1e3
         updated = np.median(times[:, 2] / times[:, 3])
-        click.echo(
-            f"{net.name:<18}{net.batch_size:>6}{a2mim_ms:>10.1f}{plain_ms:>10.1f}{quartiles:>24}{updated:>13.3f}"
-        )
+        ratio = _quartiles(times[:, 0] / times[:, 1])
+        click.echo(f"{net.name:<18}{net.batch_size:>6}{a2mim_ms:>10.1f}{plain_ms:>10.1f}{ratio:>24}{updated:>13.3f}")
+        seconds.append(np.median(times[:, 2]))
+    click.echo(f"the engine: {workers} workers{', bfloat16' if amp else ''}{', compiled' if torchcompile else ''}")
+    click.echo(
+        f"{'network':<18}{'images':>8}{'engine/s':>10}{'bare/s':>10}{'ratio (quartiles)':>24}{'waiting':>9}"
+        f"{'engine MB':>11}{'bare MB':>9}"
+    )
+    conditions = Conditions(device, channels_last, amp, torchcompile, workers)
+    for net, step in zip(chosen, seconds, strict=True):
+        steps = int(np.clip(TURN / step, 4, 150))  # 150 batches of 64: all images that come with the package
+        memory = [peak_megabytes(net, conditions, side) for side in ("engine", "bare")]
+        with tempfile.TemporaryDirectory() as folder:
+            files = write_jpegs(Path(folder), steps * net.batch_size, net.img_size)
+            for name, data in (("memory", {}), ("JPEG", {"dataset": "folder", "data_dir": str(files)})):
+                found = compare(net, conditions, data, steps, max(3, pairs // 3))
+                ratio = _quartiles(found.bare / found.engine)
+                click.echo(
+                    f"{net.name:<18}{name:>8}{np.median(found.engine):>10.1f}{np.median(found.bare):>10.1f}{ratio:>24}"
+                    f"{np.median(found.waiting):>9.1%}{memory[0]:>11.0f}{memory[1]:>9.0f}"
+                )
+
+
+def _quartiles(ratios: np.ndarray) -> str:
+    return "{:.3f} ({:.3f}-{:.3f})".format(np.median(ratios), *np.quantile(ratios, [0.25, 0.75]))
 
 
 @main.command()
@@ -167,8 +183,7 @@ def loader(pairs: int, arch: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for path in weight_files(arch, Path(folder)):
             times = paired_times(loading_sides(arch, path), pairs)
-            ratio = times[:, 0] / times[:, 1]
-            quartiles = "{:.3f} ({:.3f}-{:.3f})".format(np.median(ratio), *np.quantile(ratio, [0.25, 0.75]))
+            quartiles = _quartiles(times[:, 0] / times[:, 1])
             ours, plain = np.median(times, axis=0) * 1e3
             size = path.stat().st_size
             memory = peak_memory(path) / size

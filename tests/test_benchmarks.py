@@ -21,9 +21,13 @@ def test_the_table_has_a_row_for_each_network():
         "ViT-S/16, 224",
     ]
     output = CliRunner().invoke(benchmarks.main, ["pretrain", "--pairs", "1", "--only", "fashion-resnet"]).output
-    name, batch, *numbers = output.splitlines()[-1].split()
-    assert (name, batch) == ("fashion-resnet", "64")
-    assert all(float(number) > 0 for number in numbers[:3])
+    step, memory, files = (line.split() for line in output.splitlines() if line.startswith("fashion-resnet"))
+    assert step[1] == "64"
+    assert all(float(number) > 0 for number in step[2:5])
+    for row, name in ((memory, "memory"), (files, "JPEG")):
+        assert row[1] == name
+        assert all(float(number) > 0 for number in (*row[2:5], *row[-2:]))
+        assert 0 <= float(row[6].rstrip("%")) <= 100
 
 
 def test_the_loader_is_measured_on_a_file_of_each_kind():

@@ -83,3 +83,11 @@ def test_addresses():
 
 def test_a_file_without_tensors_says_what_it_has():
     assert contents({"epoch": 3, "name": "x"}).summary() == "no tensors, but epoch, name"
+
+
+def test_a_layer_of_the_networks_own_called_module_stays_in_its_names():
+    names = ["stages.0.blocks.1.mixer.module.0.weight", "stages.0.blocks.1.module.bias", "head.weight"]
+    for wrapped in ("", "module.", "encoder.module.", "0.module.", "_orig_mod.module."):
+        state = {wrapped + name: torch.zeros(1) for name in names}
+        plain = [wrapped.replace("module.", "").replace("_orig_mod.", "") + name for name in names]
+        assert list(Contents.of({"state_dict": state}, Path("file")).groups["state_dict"]) == plain

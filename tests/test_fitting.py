@@ -137,3 +137,20 @@ def test_our_own_file_is_read_by_timms_names_whatever_they_are_called(tmp_path):
     assert (report.coverage, report.names, report.unexpected) == (1, "timm", ())
     assert report.parts["mask token"] == ("mask_token", "gamma")
     assert all(torch.equal(value, model.encoder.state_dict()[name]) for name, value in encoder.state_dict().items())
+
+
+def test_infinity_is_a_value_of_buffers_that_are_limits_and_of_nothing_else():
+    class Clamped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(2))
+            self.register_buffer("limit", torch.tensor(float("inf")))
+            self.register_buffer("mean", torch.zeros(2))
+
+    state = {"weight": torch.ones(2), "limit": torch.tensor(float("-inf")), "mean": torch.zeros(2)}
+    assert fitting.fit(Clamped(), state)[0]["limit"] == float("-inf")
+    for name in ("weight", "mean"):
+        with pytest.raises(InputError, match=f"NaN or infinite weights: {name}"):
+            fitting.fit(Clamped(), {**state, name: torch.tensor([1.0, float("inf")])})
+    with pytest.raises(InputError, match="NaN or infinite weights: limit"):
+        fitting.fit(Clamped(), {**state, "limit": torch.tensor(float("nan"))})

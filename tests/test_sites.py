@@ -105,6 +105,13 @@ def test_what_does_not_reach_the_output_is_no_part_of_a_site():
     assert site.grid == (4, 4)
 
 
+def test_hidden_states_as_many_as_cells_are_no_map():
+    encoder = timm.create_model("efficientvim_m1", num_classes=0)
+    assert sites.output(encoder, (128, 128)).member == 3  # of a list: states of three stages, then the features
+    with pytest.raises(InputError, match="no map over the image"):
+        sites.output(encoder, (64, 64))  # one cell is left, and nine states
+
+
 def test_tokens_in_an_order_of_the_networks_own():
     encoder = timm.create_model("hiera_tiny_224", num_classes=0, embed_dim=24, stages=(1, 1, 1, 1), num_heads=1)
     site = sites.find(encoder, "stage2", (224, 224))

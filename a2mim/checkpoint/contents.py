@@ -139,7 +139,14 @@ def _without_mmcv_copy(state: State) -> tuple[State, State]:
 
 def _unwrapped(state: State) -> State:
     """The names without the components that wrappers add; as they are where two would become one."""
-    short = {
-        ".".join(part for part in name.split(".") if part not in _WRAPPERS): value for name, value in state.items()
-    }
+    short = {_without_wrappers(name): value for name, value in state.items()}
     return short if len(short) == len(state) else state
+
+
+def _without_wrappers(name: str) -> str:
+    """A name without wrappers' components; a "module" inside a numbered layer is the network's own (iFormer)."""
+    parts = name.split(".")
+    numbered = next((index for index, part in enumerate(parts[1:], 1) if part.isdigit()), len(parts))
+    return ".".join(
+        part for index, part in enumerate(parts) if part not in _WRAPPERS or (part == "module" and index > numbered)
+    )

@@ -56,7 +56,7 @@ def fit(model: nn.Module, state: Mapping[str, torch.Tensor]) -> tuple[State, tup
             tensor = _resampled(name, tensor, place.shape, _prefix_tokens(model))
             reshaped.append(name)
         fitted[name] = tensor.to(place.dtype) if tensor.dtype != place.dtype else tensor
-    _refuse_nan(fitted)
+    _refuse_nan(fitted, {name: value for name, value in model.named_buffers() if not value.isfinite().all()})
     return fitted, tuple(reshaped), tuple(missing)
 
 
@@ -100,7 +100,8 @@ def _prefix_tokens(model: nn.Module) -> int:
     return 0 if getattr(model, "no_embed_class", False) else int(getattr(model, "num_prefix_tokens", 0))
 
 
-def _refuse_nan(state: State) -> None:
+def _refuse_nan(state: State, unbounded: Mapping[str, torch.Tensor]) -> None:
+    """Raise InputError where values are no numbers; in ``unbounded`` buffers (limits) infinity is one."""
     # a sum is not finite when a value is not; it is one pass without a copy, and only suspects are looked at twice
     bad = [
         name
@@ -108,6 +109,7 @@ def _refuse_nan(state: State) -> None:
         if value.is_floating_point()
         and not math.isfinite(value.sum(dtype=torch.float32))
         and not value.isfinite().all()
+        and not (name in unbounded and not value.isnan().any())
     ]
     if bad:
         raise InputError(f"{len(bad)} tensors hold NaN or infinite weights: {some(bad)}")
