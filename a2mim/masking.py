@@ -205,8 +205,37 @@ def fill_masked(
             f"a mask of {mask.shape[-2]}x{mask.shape[-1]} cells does not divide images of "
             f"{images.shape[-2]}x{images.shape[-1]} pixels"
         )
-    hidden = resize_mask(mask, images.shape[-2:])[:, None]
-    return torch.where(hidden, replacement(images, fill, mask=mask, **needs).to(images.dtype), images)
+    return paste(images, replacement(images, fill, mask=mask, **needs).to(images.dtype), mask)
+
+
+def paste(images: torch.Tensor, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """x·(1 − M) + hidden·M: (B, 3, H, W), in the memory format of the images.
+
+    Args:
+        images: (B, 3, H, W), or one (1, 3, H, W) for all masks.
+        hidden: what stands in masked cells; broadcasts to the images.
+        mask: bool (B, h, w), True = masked; h and w divide H and W.
+    """
+    channels, height, width = images.shape[1:]
+    rows, cols = mask.shape[1:]
+    last = images.is_contiguous(memory_format=torch.channels_last) and not images.is_contiguous()
+    across = width // cols * (channels if last else 1)  # numbers of a cell that lie side by side
+
+    def laid(values: torch.Tensor) -> torch.Tensor:
+        """(n, 3, H, W) as its rows of pixels lie: (n, 3, h, H / h, W), or (n, 1, h, H / h, W·3) in channels last."""
+        if values.numel() == 1:
+            return values.view(1, 1, 1, 1, 1)
+        values = values.expand(-1, channels, height, width)
+        return (values.permute(0, 2, 3, 1) if last else values).reshape(
+            len(values), 1 if last else channels, rows, height // rows, cols * across
+        )
+
+    # of the ways to lay a mask over an image the fastest: whole rows of a cell at a time
+    inside = mask[..., None].expand(-1, -1, -1, across).reshape(-1, 1, rows, 1, cols * across)
+    pasted = torch.where(inside, laid(hidden), laid(images))
+    if last:
+        return pasted.view(-1, height, width, channels).permute(0, 3, 1, 2)
+    return pasted.view(-1, channels, height, width)
 
 
 def _check_ratio(ratio: float) -> None:

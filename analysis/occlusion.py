@@ -16,9 +16,9 @@ from tqdm import tqdm
 
 from a2mim import seeds
 from a2mim.errors import InputError, RunError
-from a2mim.masking import FILLS, replacement, resize_mask
+from a2mim.masking import FILLS, paste, replacement
 
-from .games import eval_mode
+from .games import eval_mode, memory_format
 
 RATIOS = tuple(round(0.1 * step, 1) for step in range(11))
 SHUFFLES = (2, 4, 8, 16)  # cells along each side
@@ -232,6 +232,7 @@ def correct(
     _check_model(model)
     span = int(labels.min()), int(labels.max())
     labels = labels.to(images.device)
+    images = images.contiguous(memory_format=memory_format(model))
     rank = _rank(images, saliency, question)
     base = None
     if question.fill not in ("noise", "visible-mean"):  # the others do not depend on the mask
@@ -247,8 +248,8 @@ def correct(
     with eval_mode(model):
         for start in range(0, len(jobs), step):
             some = jobs[start : start + step]
-            shown = [_occluded(images, indices, question, run, column, base, rank) for run, column in some]
-            logits = torch.cat([model(part) for part in torch.cat(shown).split(batch_size)])
+            shown = _joined([_occluded(images, indices, question, run, column, base, rank) for run, column in some])
+            logits = _joined([model(part) for part in shown.split(batch_size)])
             _check_logits(logits, span)
             # both stay on the device: to read them here would make it wait for every mask
             right[start : start + step] = (logits.argmax(1) == labels.repeat(len(some))).view(len(some), -1)
@@ -279,7 +280,11 @@ def _occluded(
     if base is None:
         noise = question.fill == "noise"
         base = _noise(images, indices, run, question.seed) if noise else replacement(images, question.fill, mask=mask)
-    return torch.where(resize_mask(mask, images.shape[-2:])[:, None], base, images)
+    return paste(images, base, mask)
+
+
+def _joined(parts: list[torch.Tensor]) -> torch.Tensor:
+    return torch.cat(parts) if len(parts) > 1 else parts[0]  # cat copies, of one part too
 
 
 def _rank(images: torch.Tensor, saliency: Saliency | None, question: Occlusion) -> torch.Tensor | None:

@@ -68,7 +68,7 @@ def attention_mass(model: nn.Module, images: torch.Tensor, head: int | None = No
     prefix = int(getattr(model, "num_prefix_tokens", 0))
     looking = weights[:, 0] if getattr(model, "cls_token", None) is not None else weights[:, prefix:].mean(dim=1)
     mass = looking[:, prefix:]
-    grid = grid_of(mass.shape[1], tuple(images.shape[-2:]))
+    grid = grid_of(mass.shape[1], (images.shape[-2], images.shape[-1]))
     if grid is None:
         raise InputError(f"{mass.shape[1]} patches are no grid over images of {tuple(images.shape[-2:])}")
     return mass.unflatten(1, grid)
