@@ -26,9 +26,11 @@ def compare(result: InteractionResult, reference: InteractionResult) -> pd.DataF
         InputError: results of other images, pairs or orders.
     """
     _check_comparable(result, reference)
-    low, high = interval(_resampled(result, result.values - reference.values))
     J = result.J - reference.J
-    J_low, J_high = J + interval(_resampled(result, _influence(result) - _influence(reference)))
+    moved = _influence(result) - _influence(reference)
+    both = np.concatenate([result.values - reference.values, moved], axis=1)
+    means, moves = np.split(_resampled(result, both), 2, axis=1)
+    (low, high), (J_low, J_high) = interval(means), J + interval(moves)
     return pd.DataFrame(
         {
             "ratio": result.ratios,

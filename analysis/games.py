@@ -106,7 +106,9 @@ class PatchGame:
             raise InputError(f"batch size {batch_size} is not a positive number")
         if label < 0:
             raise InputError(f"label {label}: the image has no class, and the score is that of its class")
-        _check_image(image, grid)
+        if image.ndim != 3 or image.shape[0] != 3:
+            raise InputError(f"image must be (3, H, W), got {tuple(image.shape)}")
+        check_grid(grid, *image.shape[1:])
         weight = next(model.parameters(), torch.empty(0))
         self.model, self.label, self.grid, self.id = model, int(label), (int(grid[0]), int(grid[1])), id
         self.score, self.batch_size, self.amp = score, batch_size, amp
@@ -231,10 +233,8 @@ def check_scores(scores: npt.ArrayLike, n: int) -> Floats:
     return array
 
 
-def _check_image(image: torch.Tensor, grid: tuple[int, int]) -> None:
-    if image.ndim != 3 or image.shape[0] != 3:
-        raise InputError(f"image must be (3, H, W), got {tuple(image.shape)}")
-    height, width = image.shape[1:]
+def check_grid(grid: tuple[int, int], height: int, width: int) -> None:
+    """Raise InputError unless the grid divides an image of so many pixels."""
     if min(grid) < 1 or height % grid[0] or width % grid[1]:
         raise InputError(
             f"a grid of {grid[0]}x{grid[1]} does not divide an image of {height}x{width} pixels; "

@@ -302,13 +302,14 @@ def summarise(
     strength, square, floor = (
         np.stack([getattr(image, column) for image in found])[:, rows] for column in Measured._fields
     )  # (images, ratios, P)
-    draws = lambda: seeds.numpy_generator(about["seed"], "bootstrap")  # noqa: E731
     mean = strength.mean(axis=(0, 2))
-    low, high = interval(resampled_means(strength, draws()))
     J = relative_strength(mean, ratios, about["normalise"])
-    J_low, J_high = J + interval(resampled_means(influence(strength, ratios, about["normalise"]), draws()))
-    roots = np.sqrt(np.maximum(resampled_means(square, draws()), 0))
-    rms_low, rms_high = interval(roots)
+    moved = influence(strength, ratios, about["normalise"])
+    draws = seeds.numpy_generator(about["seed"], "bootstrap")
+    resampled = resampled_means(np.concatenate([strength, moved, square], axis=1), draws)
+    means, moves, squares = np.split(resampled, 3, axis=1)
+    (low, high), (J_low, J_high) = interval(means), J + interval(moves)
+    rms_low, rms_high = interval(np.sqrt(np.maximum(squares, 0)))
     return InteractionResult(
         ratios=np.asarray(ratios, np.float64),
         orders=orders,

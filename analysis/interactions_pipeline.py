@@ -18,7 +18,7 @@ from a2mim.figures import interaction_map
 from a2mim.figures import interactions as interactions_figure
 
 from . import budget, comparison, interactions, outputs, parts, pipeline
-from .games import PatchGame, amp_noise
+from .games import PatchGame, amp_noise, check_grid
 from .pairs import check_pairs
 from .parts import Parts
 from .pipeline import Images, Subject
@@ -129,6 +129,8 @@ def run_interactions(
     shard, device = pipeline.share(shard, device)
     subjects = pipeline.load_classifiers(checkpoints, images, names=names, device=device, echo=echo, **loading)
     play = Play(grid or pipeline.auto_grid(subjects[0].report.input_size[1:]), score, baseline, target, amp)
+    for subject in subjects:
+        check_grid(play.grid, *subject.report.input_size[1:])
     n_players = play.grid[0] * play.grid[1]
     if not isinstance(pairs, str):
         given = check_pairs(pairs, n_players).tolist()
