@@ -7,6 +7,7 @@ because settings and commands ask ``rank`` and ``world`` before anything heavy i
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import datetime
 import os
@@ -123,10 +124,23 @@ def group(device: torch.device) -> Iterator[None]:
     if world() == 1:
         yield
         return
+    _meet(device)
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, RunError) or not _is_lost(error):
+            raise
+        atexit.unregister(_leave)  # there is nobody left to take leave of
+        raise RunError(
+            f"process {rank()} of {world()} lost another one, whose own message says why ({_first_line(error)})"
+        ) from error
+
+
+def _meet(device: torch.device) -> None:
+    """Join the processes; once for all groups, of several trainings by one command too: torchrun's meet only once."""
     import torch.distributed as dist
 
-    if dist.is_initialized():  # within another group: several trainings by one command
-        yield
+    if dist.is_initialized():
         return
     seconds = _number("A2MIM_TIMEOUT", TIMEOUT)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
@@ -135,15 +149,13 @@ def group(device: torch.device) -> Iterator[None]:
     except (RuntimeError, ValueError) as error:
         where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
         raise RunError(f"the {world()} processes did not meet at {where}: {_first_line(error)}") from error
-    try:
-        yield
-    except RuntimeError as error:
-        if isinstance(error, RunError) or not _is_lost(error):
-            raise
-        raise RunError(
-            f"process {rank()} of {world()} lost another one, whose own message says why ({_first_line(error)})"
-        ) from error
-    finally:
+    atexit.register(_leave)
+
+
+def _leave() -> None:
+    import torch.distributed as dist
+
+    if dist.is_initialized():
         dist.destroy_process_group()
 
 

@@ -103,7 +103,7 @@ def names(encoder: nn.Module, img_size: tuple[int, int] | None = None) -> dict[s
     children = dict(encoder.named_modules())
     info = list({entry.get("module"): entry for entry in _feature_info(encoder) if entry.get("module") != ""}.values())
     kind = "stage" if len({entry["reduction"] for entry in info}) > 1 else "block"
-    modules = [entry["module"] for entry in info]
+    modules = [_full_name(children, str(entry.get("module"))) for entry in info]
     if kind == "stage":
         modules = modules[-4:]  # where timm lists five, the first is the stem
     if not modules or not all(_runs(children.get(module)) for module in modules):
@@ -273,6 +273,12 @@ def _deep(known: dict[str, tuple[str, bool]]) -> list[str]:
 
 def _feature_info(encoder: nn.Module) -> list[dict[str, Any]]:
     return [dict(entry) for entry in getattr(encoder, "feature_info", None) or []]
+
+
+def _full_name(modules: dict[str, nn.Module], name: str) -> str:
+    """The name of a module that may be told relative to the one part of the network that has it."""
+    inside = [full for full in modules if full.endswith(f".{name}")]
+    return inside[0] if name not in modules and len(inside) == 1 else name
 
 
 def _runs(module: nn.Module | None) -> bool:

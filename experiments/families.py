@@ -278,7 +278,7 @@ HEAD = """# Families of timm {timm}: {passed} of {total} pass
 Written by `python -m a2mim.experiments.families`: the smallest model of each module of timm, {steps} steps on one batch
 with the token at the default site, a checkpoint, and the encoder read back from it with equal features.
 Order: how features lie at the site (\\*: tokens in an order of the network's own; several: parallel branches).
-Unused: share of the encoder's parameters that get no gradient, such as those that class tokens alone meet.
+Unused: share of the encoder's parameters without gradient: of class tokens, of layers between features and classifier.
 
 | family | model | parameters | image | sites | default site | order | grid | output | stride | loss | unused | result |
 | --- | --- | --: | --: | --- | --- | --- | --- | --- | --: | --- | --: | --- |

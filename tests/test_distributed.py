@@ -77,6 +77,12 @@ def test_sums_over_processes():
         assert found == ([3.0, 1.0], 10, {"a", "0", "1"}, "from 0", [0.5, 1.5])
 
 
+def test_processes_meet_again_and_again():
+    for results in together(2, lambda: [_sums() for _ in range(4)]):
+        assert len(results) == 4
+        assert all(found == results[0] for found in results)
+
+
 class Net(nn.Module):
     def __init__(self, unused):
         super().__init__()

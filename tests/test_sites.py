@@ -130,6 +130,13 @@ def test_stages_of_a_network_whose_feature_info_names_none_are_found_by_their_sh
     assert sites.find(encoder, "auto", (64, 64)).grid == (4, 4)
 
 
+def test_blocks_that_feature_info_names_relative_to_a_part_of_the_network():
+    with torch.device("meta"):
+        encoder = timm.create_model("gemma4_vit_167m", num_classes=0, depth=3)
+    assert sites.names(encoder)["block3"] == ("encoder.blocks.2", False)
+    assert sites.default(encoder) == "block2"
+
+
 def test_the_output_of_a_network_that_gives_class_tokens_alone_is_its_last_map():
     encoder = timm.create_model("pit_ti_224", num_classes=0).eval()
     output = sites.output(encoder, (224, 224))
