@@ -17,7 +17,7 @@ from torch import nn
 
 from a2mim import seeds
 from a2mim.errors import InputError, RunError
-from a2mim.masking import replacement
+from a2mim.masking import paste, replacement
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -151,20 +151,8 @@ class PatchGame:
 
     def render(self, present: torch.Tensor) -> torch.Tensor:
         """The images that the model sees: bool (n, players) -> (n, 3, H, W)."""
-        (rows, cols), (channels, height, width) = self.grid, self.image.shape
-        last = self._format == torch.channels_last
-        across = width // cols * (channels if last else 1)  # numbers of one cell that lie side by side
-        row = present.view(-1, rows, cols, 1).expand(-1, -1, -1, across).reshape(-1, 1, rows, 1, cols * across)
-        shown = torch.where(row, self._in_rows(self.image), self._in_rows(self.baseline))
-        if last:
-            return shown.view(-1, height, width, channels).permute(0, 3, 1, 2)
-        return shown.view(-1, channels, height, width)
-
-    def _in_rows(self, image: torch.Tensor) -> torch.Tensor:
-        """(3, H, W) -> (3, rows, H / rows, W), or (1, rows, H / rows, W·3) in channels-last."""
-        last = self._format == torch.channels_last
-        laid = image.permute(1, 2, 0) if last else image
-        return laid.reshape(1 if last else len(image), self.grid[0], image.shape[1] // self.grid[0], -1)
+        shown, absent = (one[None].contiguous(memory_format=self._format) for one in (self.image, self.baseline))
+        return paste(shown, absent, ~present.view(-1, *self.grid))
 
     def _scores(self, logits: torch.Tensor, n: int) -> Floats:
         if logits.ndim != 2 or len(logits) != n:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from a2mim.errors import InputError
-from a2mim.masking import fill_masked, mask_grid, random_mask, replacement, resize_mask, square_mask
+from a2mim.masking import fill_masked, mask_grid, paste, random_mask, replacement, resize_mask, square_mask
 
 
 @pytest.mark.parametrize("ratio", [0, 0.25, 0.5, 0.6, 0.61, 1])
@@ -165,3 +165,21 @@ def test_bad_masks_and_fills_are_refused():
         fill_masked(_images(), torch.zeros(3, 2, 2))
     with pytest.raises(InputError, match="3x3 cells does not divide images of 8x8"):
         fill_masked(_images(), random_mask(3, (3, 3), 0.5))
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("shape", [(3, 3, 8, 12), (3, 3, 1, 1), (1, 1, 1, 1), (1, 3, 8, 12)])
+def test_paste_is_a_choice_pixel_by_pixel_and_keeps_the_memory_format(memory_format, shape):
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(3, 3, 8, 12, generator=generator).contiguous(memory_format=memory_format)
+    hidden = torch.randn(shape, generator=generator)
+    mask = random_mask(3, (4, 3), 0.5, generator)
+    found = paste(images, hidden, mask)
+    assert found.is_contiguous(memory_format=memory_format)
+    wide = hidden.expand_as(images)
+    for b in range(3):
+        for y in range(8):
+            for x in range(12):
+                source = wide if mask[b, y // 2, x // 4] else images
+                assert torch.equal(found[b, :, y, x], source[b, :, y, x])
+    assert torch.equal(paste(images[:1], hidden[:1], mask)[1], paste(images[:1], hidden[:1], mask[1:2])[0])

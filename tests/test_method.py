@@ -1,6 +1,7 @@
 """All methods alike: settings in layers, twenty steps on one batch, and checkpoints that the loader reads back."""
 
 import dataclasses
+import json
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from small_methods import NETS, batch_of, settings_of, task_of
 
 import a2mim
 from a2mim import settings as all_settings
-from a2mim.analysis import pipeline
+from a2mim.analysis import pipeline, reconstruct_pipeline, reconstruction
 from a2mim.errors import InputError
 from a2mim.finetune import finetune
 from a2mim.methods import METHODS, masked_method, unused, users
@@ -141,7 +142,7 @@ def test_what_a_run_writes_is_read_back_by_every_loader(tmp_path, method, net):
         with pytest.raises(InputError, match="has no reconstruction head: mocov3 trains none"):
             a2mim.load_masked_model(run.path)
         with pytest.raises(InputError, match="mocov3 trains none"):
-            pipeline.run_reconstruct([str(run.path)], tmp_path / "r", images=pipeline.Images())
+            reconstruct_pipeline.run_reconstruct([str(run.path)], tmp_path / "r", images=pipeline.Images())
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -189,17 +190,18 @@ def test_the_encoders_of_mocov3_are_fine_tuned_and_both_can_be_had(tmp_path):
 def test_reconstructions_are_drawn_under_the_masks_of_the_method(tmp_path):
     settings = PretrainSettings.from_values(settings_of("inpainting").as_values(), RUN, {"epochs": 1})
     run = pretrain(settings, output=tmp_path, echo=lambda _: None)
-    _, report = a2mim.load_masked_model(run.path)
-    mask = pipeline._masks(report, None, None)(torch.Generator().manual_seed(0))
-    assert mask.shape == (1, 32, 32)
-    assert mask.sum() == 256
-    cells = pipeline._masks(report, 0.5, 8)(torch.Generator().manual_seed(0))
-    assert cells.shape == (1, 4, 4)
-    assert cells.sum() == 8
-    assert "reconstruct.csv" in {
-        path.name
-        for path in pipeline.run_reconstruct([str(run.path)], tmp_path / "r", images=pipeline.Images()).values()
-    }
+    images = pipeline.Images(limit=3)
+
+    def hidden(folder, **changes):
+        """What the settings file says of the masks."""
+        written = reconstruct_pipeline.run_reconstruct([str(run.path)], tmp_path / folder, images=images, **changes)
+        return json.loads(written["json"].read_text())["settings"]
+
+    assert hidden("own")["mask_grid"] is None  # a square
+    assert hidden("cells", mask_patch_size=8)["mask_grid"] == [4, 4]
+    mask = reconstruction.masks([0, 1], (32, 32), None, 0.25, seed=0)
+    assert mask.shape == (2, 32, 32)
+    assert mask.sum((1, 2)).tolist() == [256, 256]
 
 
 def test_the_command_trains_a_method_and_says_what_the_recipe_had(tmp_path):

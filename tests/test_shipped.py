@@ -33,7 +33,7 @@ def test_classifiers_classify(net, start):
 def test_pretrained_models_predict_hidden_pixels_better_than_the_mean_does(net):
     model, report = a2mim.load_masked_model(f"{net}-pretrained")
     assert report.args["mask_patch_size"] == 8
-    images = next(iter(pipeline.Images(limit=100, batch_size=100).loader(report))).images
+    images = next(iter(pipeline.Images(limit=100).loader(report, 100))).images
     mask = random_mask(100, (4, 4), 0.6, torch.Generator().manual_seed(0))
     shown = reconstruction.panels(model, images, mask)
     hidden = resize_mask(mask, (32, 32))[:, None].expand_as(images)
