@@ -160,7 +160,7 @@ def test_all_models_get_the_cells_of_the_first_and_hear_of_it(models, tmp_path):
     said = []
     written = run([models[0], other], tmp_path, echo=said.append)
     assert json.loads(written["json"].read_text())["settings"]["mask_grid"] == [4, 4]
-    assert said == ["m: hidden are 0.5 of 4x4 cells; it was trained with 0.75 of 8x8"]
+    assert said == ["m: hidden are 0.5 of 4x4 cells; it was trained with 0.75 of 8x8 cells"]
 
 
 def test_masks_that_do_not_fit_are_refused(models, tmp_path):
