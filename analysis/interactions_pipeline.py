@@ -176,11 +176,13 @@ def run_interactions(
 
 
 def _ratios(ratios: Sequence[float] | None, orders: Sequence[int] | None, n_players: int) -> tuple[float, ...]:
-    if orders is None:
-        return interactions.PAPER_RATIOS if ratios is None else tuple(ratios)
-    if ratios is not None:
+    if orders is not None and ratios is not None:
         raise InputError("orders are given as ratios and as numbers; take one of the two")
-    return interactions.ratios_of(orders, n_players)
+    if orders is not None:
+        return interactions.ratios_of(orders, n_players)
+    found = interactions.PAPER_RATIOS if ratios is None else tuple(ratios)
+    interactions.orders_of(found, n_players)  # refuses what cannot be before anything is written
+    return found
 
 
 def _noise_of_amp(subject: Subject, images: Images, play: Play) -> str:
