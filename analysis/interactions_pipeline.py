@@ -133,6 +133,8 @@ def run_interactions(
         check_grid(play.grid, *subject.report.input_size[1:])
     n_players = play.grid[0] * play.grid[1]
     if not isinstance(pairs, str):
+        if n_pairs:
+            raise InputError(f"{n_pairs} pairs asked for, and a list of pairs given; leave out one of the two")
         given = check_pairs(pairs, n_players).tolist()
         pairs, n_pairs = given, len(given)
     question: dict[str, Any] = dict(

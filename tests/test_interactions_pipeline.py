@@ -186,7 +186,9 @@ def test_a_list_of_pairs_may_be_given(tmp_path, network):
     assert table(tmp_path).n_pairs.unique().tolist() == [2]
     assert json.loads((tmp_path / "interactions.json").read_text())["settings"]["pairs"] == [[0, 1], [5, 10]]
     with pytest.raises(InputError, match="a player does not interact with itself"):
-        run(network, tmp_path / "x", pairs=[[3, 3]])
+        run(network, tmp_path / "x", pairs=[[3, 3]], n_pairs=None)
+    with pytest.raises(InputError, match="6 pairs asked for, and a list of pairs given"):
+        run(network, tmp_path / "x", pairs=[[0, 1]])
 
 
 def test_orders_may_be_given_by_number(tmp_path, network):

@@ -46,20 +46,6 @@ class Numbers(click.ParamType):
         return numbers
 
 
-class Sides(click.ParamType):
-    """Whole numbers with commas between them."""
-
-    name = "numbers"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        parts = str(value).split(",")
-        if not all(part.isdigit() and int(part) for part in parts):
-            self.fail(f"'{value}' is no list of grids; write 2,4,8", param, ctx)
-        return tuple(map(int, parts))
-
-
 class Counts(click.ParamType):
     """Whole numbers with commas between them."""
 
@@ -237,7 +223,7 @@ def occlusion(**options: Any) -> None:
 @_options(images="all")
 @_common.loading_options
 @CLASS_MAP
-@click.option("--sides", type=Sides(), help="k of grids of k x k cells.  [default: those of 1,2,4,8,16 that fit]")
+@click.option("--sides", type=Counts(), help="k of grids of k x k cells.  [default: those of 1,2,4,8,16 that fit]")
 @click.option("--runs", type=click.IntRange(1), default=5, show_default=True, help="Orders drawn for each image.")
 @_common.clear_errors
 def shuffle(**options: Any) -> None:
