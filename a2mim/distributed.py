@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import copy
 import datetime
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -209,10 +210,12 @@ class Synchronised:
 
         generators = [value for value in inputs if isinstance(value, torch.Generator)]
         states = [generator.get_state() for generator in generators]
+        # copies: mixing overwrites the images that it is given
+        given = [value if isinstance(value, torch.Generator) else copy.deepcopy(value) for value in inputs]
         buffers = [buffer.clone() for buffer in self.model.buffers()]
         device = next(self.model.parameters()).device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            nodes = [self.function(*inputs)[0].grad_fn]
+            nodes = [self.function(*given)[0].grad_fn]
         for generator, state in zip(generators, states, strict=True):
             generator.set_state(state)
         with torch.no_grad():

@@ -74,6 +74,7 @@ class FinetuneTask(engine.BaseTask):
         scores = evaluate(self.model, self.validation)
         metrics = scores.metrics()
         if self.ema is not None:
+            distributed.share_buffers(self.ema.module)  # averages of running statistics that differed
             scores = evaluate(self.ema.module, self.validation)
             metrics.update(scores.metrics("_ema"))
         if scores.top1 > self.best:

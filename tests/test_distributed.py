@@ -15,9 +15,9 @@ from torch import nn
 
 from a2mim import distributed, engine
 from a2mim.checkpoint import read_checkpoint
-from a2mim.data import FashionImages, ImageLoader, UnreadableError, eval_transform
+from a2mim.data import Batch, FashionImages, ImageLoader, UnreadableError, eval_transform
 from a2mim.errors import InputError, RunError
-from a2mim.finetune import finetune
+from a2mim.finetune import FinetuneTask, finetune
 from a2mim.pretrain import pretrain
 from a2mim.settings import FinetuneSettings, PretrainSettings
 
@@ -129,6 +129,39 @@ def test_the_gradient_is_the_mean_of_all_rows(unused, accumulate):
     for gradient, looks, tracked, without in together(2, _gradients, unused, accumulate):
         assert torch.allclose(gradient, net.used.weight.grad, atol=1e-7)
         assert (looks, tracked, without) == (unused, 0, None)
+
+
+def _overwriting():
+    net, seen = Net(unused=False), []
+
+    def loss(rows, generator):
+        seen.append(rows.clone())
+        return net.used(rows.mul_(2)).sum(), {}
+
+    with distributed.group(CPU):
+        distributed.Synchronised(net, loss)(torch.ones(2, 3), torch.Generator())
+    return seen[-1]
+
+
+def test_a_loss_that_overwrites_its_images_sees_the_given_ones():
+    """Mixup does; the pass that looks for unused weights once left its images to the first step."""
+    assert all(torch.equal(rows, torch.ones(2, 3)) for rows in together(2, _overwriting))
+
+
+def _averaged():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3, 2), nn.BatchNorm1d(2))
+    nn.init.constant_(model[2].running_mean, distributed.rank())
+    settings = FinetuneSettings(model_ema=True, batch_size=2)
+    images = [Batch(torch.ones(2, 3, 1, 1), torch.zeros(2, dtype=torch.int64), torch.arange(2))]
+    with distributed.group(CPU):
+        task = FinetuneTask(model, torch.optim.SGD(model.parameters()), images, {"num_classes": 2}, settings)
+        task.after_update()
+        task.evaluate()
+    return task.ema.module[2].running_mean
+
+
+def test_averaged_statistics_are_those_of_the_first_process():
+    assert all(mean.tolist() == [0, 0] for mean in together(2, _averaged))
 
 
 def _train(kind, values, folder, **options):
