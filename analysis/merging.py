@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from a2mim.errors import InputError
 
@@ -32,12 +32,15 @@ def merge(folders: Sequence[str | Path], output: str | Path) -> dict[str, Path]:
     """Join the parts that several runs (``shard``, job arrays) left in their outputs; returns the files written.
 
     Raises:
-        InputError: a folder without parts, parts of different settings, or work that no folder has.
+        InputError: a folder without parts, parts of different settings (of one network or of two, which could not be
+            compared), or work that no folder has.
     """
     for folder in map(Path, folders):
         if not any((folder / f"{kind}.parts").is_dir() for kind in KINDS):
             raise InputError(f"no parts in {folder} ({', '.join(f'{kind}.parts' for kind in KINDS)})")
     written: dict[str, Path] = {}
+    for kind in KINDS:
+        _refuse_unlike(kind, folders)
     for kind, analysis in KINDS.items():
         if joined := _join(kind, folders, Path(output)):
             for folder in joined:
@@ -47,11 +50,30 @@ def merge(folders: Sequence[str | Path], output: str | Path) -> dict[str, Path]:
     return written
 
 
+def _refuse_unlike(kind: str, folders: Sequence[str | Path]) -> None:
+    """Raise InputError where two networks were asked for different things: nothing has been copied yet."""
+    first: dict[str, Any] | None = None
+    for folder in folders:
+        for path in _settings(kind, folder):
+            found = parts.read_settings(path.parent)
+            first = first or found
+            names = first.get("name"), found.get("name")
+            if names[0] == names[1]:
+                continue  # parts of one network are compared as they are joined
+            own = {key: first.get(key) for key in ("name", "network")}
+            if told := parts.difference(first, found | own, f"for {names[0]}", f"for {names[1]}"):
+                raise InputError(f"{kind}: networks that are joined must have the same settings: {told}")
+
+
+def _settings(kind: str, folder: str | Path) -> list[Path]:
+    return sorted(Path(folder, f"{kind}.parts").glob(f"*/{parts.SETTINGS}"))
+
+
 def _join(kind: str, folders: Sequence[str | Path], output: Path) -> list[Path]:
     """Copy the parts of an analysis into the output; returns the folder of each network there."""
     joined: dict[str, Path] = {}
     for folder in folders:
-        for settings in sorted(Path(folder, f"{kind}.parts").glob(f"*/{parts.SETTINGS}")):
+        for settings in _settings(kind, folder):
             name = settings.parent.name
             joined[name] = output / f"{kind}.parts" / name
             if settings.parent.resolve() != joined[name].resolve():

@@ -36,7 +36,12 @@ class Parts:
         self.folder = Path(folder)
         self.settings = json.loads(json.dumps(settings))
         if (self.folder / SETTINGS).exists():
-            _refuse_others(self.folder, read_settings(self.folder), self.settings)
+            found = difference(read_settings(self.folder), self.settings, "there", "here")
+            if found:
+                raise InputError(
+                    f"{self.folder} holds parts of other settings: {found}; "
+                    "take another --output, or remove that folder"
+                )
         else:
             files.write_json(self.folder / SETTINGS, self.settings)
 
@@ -93,10 +98,9 @@ def read_settings(folder: Path) -> dict[str, Any]:
     return settings if isinstance(settings, dict) else {}
 
 
-def _refuse_others(folder: Path, there: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    for key in [*wanted, *there]:
-        if there.get(key) != wanted.get(key):
-            raise InputError(
-                f"{folder} holds parts of other settings: {key} is {there.get(key)!r} there, {wanted.get(key)!r} here; "
-                "take another --output, or remove that folder"
-            )
+def difference(one: Mapping[str, Any], other: Mapping[str, Any], of_one: str, of_other: str) -> str:
+    """In words, the first setting in which two differ, and whose value is which; empty where they agree."""
+    for key in [*other, *one]:
+        if one.get(key) != other.get(key):
+            return f"{key} is {one.get(key)!r} {of_one}, {other.get(key)!r} {of_other}"
+    return ""

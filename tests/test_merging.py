@@ -25,8 +25,8 @@ def sums(monkeypatch):
     monkeypatch.setattr(merging, "KINDS", {"sums": merging.Kind(missing, write)})
 
 
-def part(folder, number, value, network="a", **settings):
-    Parts(folder / "sums.parts" / network, {"name": network, **settings}).save(str(number), {"x": np.array([value])})
+def part(folder, number, value, name="a", **settings):
+    Parts(folder / "sums.parts" / name, {"name": name, **settings}).save(str(number), {"x": np.array([value])})
 
 
 def test_parts_of_two_folders_become_one_result(sums, tmp_path):
@@ -51,3 +51,14 @@ def test_what_cannot_be_joined_is_refused(sums, tmp_path):
         merging.merge([tmp_path / "one", tmp_path / "other"], tmp_path / "mixed")
     with pytest.raises(InputError, match=r"no parts in .*empty \(sums.parts\)"):
         merging.merge([tmp_path / "one", tmp_path / "empty"], tmp_path / "none")
+
+
+def test_networks_that_were_asked_for_different_things_are_not_compared(sums, tmp_path):
+    for number in range(2):
+        part(tmp_path / "one", number, 1.0, "a", seed=0, network="0f")
+        part(tmp_path / "other", number, 1.0, "b", seed=1, network="1e")
+        part(tmp_path / "alike", number, 1.0, "c", seed=0, network="2d")
+    with pytest.raises(InputError, match=r"sums: networks .* the same settings: seed is 0 for a, 1 for b"):
+        merging.merge([tmp_path / "one", tmp_path / "other"], tmp_path / "mixed")
+    assert not (tmp_path / "mixed").exists()
+    assert merging.merge([tmp_path / "one", tmp_path / "alike"], tmp_path / "both")
