@@ -51,7 +51,8 @@ def read(path: Path) -> dict[str, Any]:
         reason = str(error).replace("\n", " ")
         raise InputError(f"recipe {path} is no YAML: {reason}") from error
     if not isinstance(values, dict):
-        raise InputError(f"recipe {path} must be a list of 'setting: value', not a {type(values).__name__}")
+        what = "empty" if values is None else f"a {type(values).__name__}"
+        raise InputError(f"recipe {path} is {what}; it must hold lines of the form 'setting: value'")
     return values
 
 

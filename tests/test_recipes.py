@@ -256,7 +256,7 @@ def test_moco_v3_has_its_own_settings(name):
         own = {"opt": "adamw", "lr_base": 1.5e-4, "weight_decay": 0.1, "warmup_epochs": 40, "moco_temperature": 0.2}
     else:
         long = settings.epochs > 100
-        own = {"opt": "lars", "lr_base": 0.3 if long else 0.6, "weight_decay": 1.5e-6 if long else 1e-6}
+        own = {"opt": "lars", "lr_base": 0.3 if long else 0.6, "weight_decay": 1e-6}  # 1.5e-6: 1000 epochs
         own |= {"warmup_epochs": 10, "moco_temperature": 1.0, "scale": (0.2, 1.0)}
     assert says(settings, {**own, "method": "mocov3", "moco_momentum": 0.99, "moco_dim": 256, "moco_mlp_dim": 4096})
 
@@ -281,6 +281,12 @@ def test_a_recipe_is_found_by_name_or_path(tmp_path):
 def test_files_that_are_no_recipes(tmp_path, text):
     (tmp_path / "r.yaml").write_text(text)
     with pytest.raises(InputError, match=r"recipe .*r\.yaml"):
+        recipes.read(tmp_path / "r.yaml")
+
+
+def test_an_empty_recipe_is_called_empty(tmp_path):
+    (tmp_path / "r.yaml").write_text("# nothing yet\n")
+    with pytest.raises(InputError, match=r"r\.yaml is empty; it must hold lines of the form 'setting: value'"):
         recipes.read(tmp_path / "r.yaml")
 
 
