@@ -146,12 +146,19 @@ class Trainer:
         """Take up the run where its last checkpoint stands.
 
         Raises:
-            InputError: no checkpoint, one that belongs to another model, or a run that began with other settings.
+            InputError: no checkpoint, one that belongs to another model or is beyond the last epoch, or a run that began
+                with other settings.
         """
         state = read_checkpoint(self.run.last)
         if "progress" not in state:
             raise InputError(f"{self.run.last} holds weights alone; a run goes on from the last.pth.tar that it wrote")
         self.run.check_settings(self.settings.as_values(), distributed.world(), state.get("processes", 1))
+        epoch, batch = (state["progress"][key] for key in ("epoch", "batch"))
+        if epoch + (batch > 0) > self.settings.epochs:
+            raise InputError(
+                f"{self.run.last} stands after {epoch} epochs and {batch} batches, and cannot go on to the end of epoch "
+                f"{self.settings.epochs}: raise --epochs"
+            )
         try:
             self.task.model.load_state_dict(state["state_dict"], strict=True)
             self.task.optimizer.load_state_dict(state["optimizer"])

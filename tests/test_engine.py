@@ -316,3 +316,12 @@ def test_numbered_checkpoints_are_kept_as_asked(tmp_path):
     (tmp_path / "last.pth.tar").write_bytes((tmp_path / "checkpoint-2.pth.tar").read_bytes())
     with pytest.raises(InputError, match="weights alone"):
         trainer(tmp_path).resume()
+
+
+def test_a_run_does_not_go_on_to_an_epoch_that_lies_behind_it(tmp_path):
+    """It once ended at once, as if it were complete."""
+    trainer(tmp_path).fit()
+    shorter = PretrainSettings(**{**vars(SETTINGS), "epochs": 2})
+    with pytest.raises(InputError, match=r"after 3 epochs and 0 batches, .* end of epoch 2: raise --epochs"):
+        trainer(tmp_path, shorter).resume()
+    trainer(tmp_path).resume()
