@@ -146,8 +146,8 @@ class Trainer:
         """Take up the run where its last checkpoint stands.
 
         Raises:
-            InputError: no checkpoint, one that belongs to another model or is beyond the last epoch, or a run that began
-                with other settings.
+            InputError: no checkpoint, one of another model or from beyond the last epoch, or a run that began with
+                other settings.
         """
         state = read_checkpoint(self.run.last)
         if "progress" not in state:
@@ -156,8 +156,8 @@ class Trainer:
         epoch, batch = (state["progress"][key] for key in ("epoch", "batch"))
         if epoch + (batch > 0) > self.settings.epochs:
             raise InputError(
-                f"{self.run.last} stands after {epoch} epochs and {batch} batches, and cannot go on to the end of epoch "
-                f"{self.settings.epochs}: raise --epochs"
+                f"{self.run.last} stands after {epoch} epochs and {batch} batches, and cannot go on to the end of "
+                f"epoch {self.settings.epochs}: raise --epochs"
             )
         try:
             self.task.model.load_state_dict(state["state_dict"], strict=True)
