@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from a2mim.data.loading import Batch, ImageLoader, balanced_subset
+from a2mim.data.loading import Batch, ImageLoader
 from a2mim.data.sources import ImageSource, UnreadableError
 from a2mim.data.transforms import eval_transform, train_transform
 from a2mim.errors import InputError, RunError
@@ -150,15 +150,7 @@ def test_one_in_a_hundred_is_not_more():
     assert sum(len(batch.images) for batch in ImageLoader(Noise(100, broken=[3]), PLAIN, batch_size=8)) == 99
 
 
-def test_limit_takes_as_many_of_each_class_and_always_the_same():
-    labels = np.repeat([0, 1, 2], [50, 30, 4])
-    small, large = (balanced_subset(labels, 84, limit, seed=0) for limit in (9, 40))
-    assert np.bincount(labels[small]).tolist() == [3, 3, 3]
-    assert np.bincount(labels[large]).tolist() == [18, 18, 4]
-    assert set(small) < set(large)
-    assert np.array_equal(small, balanced_subset(labels, 84, 9, seed=0))
-    assert not np.array_equal(small, balanced_subset(labels, 84, 9, seed=1))
-    assert len(set(balanced_subset(None, 84, 20, seed=0))) == 20
+def test_limit_is_always_the_same():
     loader = ImageLoader(Noise(30), PLAIN, batch_size=4, shuffle=True, limit=7)
     kept = [sorted(images_by_index(loader.epoch(number))) for number in range(2)]
     assert kept[0] == kept[1]

@@ -11,7 +11,7 @@ from PIL import Image
 from small_data import idx, write_fashion
 
 from a2mim.data import sources
-from a2mim.data.sources import FashionImages, UnreadableError, read_image, to_rgb
+from a2mim.data.sources import FashionImages, UnreadableError, balanced_subset, read_image, to_rgb
 from a2mim.errors import InputError
 
 
@@ -144,3 +144,14 @@ def test_a_source_can_be_sent_to_another_process():
 def test_find_fashion_files_of_a_folder_without_any(tmp_path):
     assert sources.find_fashion_files(tmp_path) == []
     assert sources.find_fashion_files(tmp_path / "gone") == []
+
+
+def test_a_subset_takes_as_many_of_each_class_and_always_the_same():
+    labels = np.repeat([0, 1, 2], [50, 30, 4])
+    small, large = (balanced_subset(labels, 84, limit, seed=0) for limit in (9, 40))
+    assert np.bincount(labels[small]).tolist() == [3, 3, 3]
+    assert np.bincount(labels[large]).tolist() == [18, 18, 4]
+    assert set(small) < set(large)
+    assert np.array_equal(small, balanced_subset(labels, 84, 9, seed=0))
+    assert not np.array_equal(small, balanced_subset(labels, 84, 9, seed=1))
+    assert len(set(balanced_subset(None, 84, 20, seed=0))) == 20

@@ -14,12 +14,13 @@ from typing import Any
 
 from a2mim.data.class_lists import read_class_list
 from a2mim.data.folders import FileImages, FolderImages
-from a2mim.data.loading import Batch, ImageLoader, balanced_subset
+from a2mim.data.loading import Batch, ImageLoader
 from a2mim.data.sources import (
     SPLITS,
     FashionImages,
     ImageSource,
     UnreadableError,
+    balanced_subset,
     find_fashion_files,
     read_image,
     to_rgb,

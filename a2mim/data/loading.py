@@ -20,7 +20,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, get_worker_info
 
 from a2mim import seeds
-from a2mim.data.sources import ImageSource, UnreadableError
+from a2mim.data.sources import ImageSource, UnreadableError, balanced_subset
 from a2mim.data.timm_sources import TimmStream
 from a2mim.data.transforms import ImageTransform
 from a2mim.errors import InputError, RunError
@@ -194,21 +194,6 @@ class ImageLoader:
                 f"{len(self.unreadable)} of the {self.n_images} images of {self.source.name} cannot be read, more than "
                 f"{MAX_UNREADABLE:.0%}: {examples}{'; ...' if len(self.unreadable) > 3 else ''}"
             )
-
-
-def balanced_subset(labels: np.ndarray | None, n_images: int, limit: int, seed: int) -> np.ndarray:
-    """Sorted indices of ``limit`` images, as many of each class as can be; without labels a plain random choice.
-
-    A larger limit keeps the images of a smaller one.
-    """
-    shuffled = seeds.numpy_generator(seed, "limit").permutation(n_images)
-    if labels is None:
-        return np.sort(shuffled[:limit])
-    turn = np.empty(n_images, dtype=np.int64)  # the first of its class, the second, ...
-    for label in np.unique(labels):
-        members = shuffled[labels[shuffled] == label]
-        turn[members] = np.arange(len(members))
-    return np.sort(shuffled[np.argsort(turn[shuffled], kind="stable")[:limit]])
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
+from a2mim import seeds
 from a2mim.errors import InputError, RunError
 
 SPLITS = ("train", "val")
@@ -144,6 +145,21 @@ def _read_embedded(split: str) -> tuple[np.ndarray, np.ndarray]:
     asset = resources.files("a2mim.assets") / "fashion.npz"
     with asset.open("rb") as handle, np.load(handle) as arrays:
         return arrays[f"{split}_images"], arrays[f"{split}_labels"]
+
+
+def balanced_subset(labels: np.ndarray | None, n_images: int, limit: int, seed: int) -> np.ndarray:
+    """Sorted indices of ``limit`` images, as many of each class as can be; without labels a plain random choice.
+
+    A larger limit keeps the images of a smaller one.
+    """
+    shuffled = seeds.numpy_generator(seed, "limit").permutation(n_images)
+    if labels is None:
+        return np.sort(shuffled[:limit])
+    turn = np.empty(n_images, dtype=np.int64)  # the first of its class, the second, ...
+    for label in np.unique(labels):
+        members = shuffled[labels[shuffled] == label]
+        turn[members] = np.arange(len(members))
+    return np.sort(shuffled[np.argsort(turn[shuffled], kind="stable")[:limit]])
 
 
 def find_fashion_files(data_dir: str | os.PathLike[str]) -> list[Path]:
