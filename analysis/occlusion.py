@@ -18,13 +18,12 @@ from a2mim import seeds
 from a2mim.errors import InputError, RunError
 from a2mim.masking import FILLS, paste, replacement
 
-from .games import eval_mode, memory_format
+from .games import Bools, Floats, eval_mode, memory_format
 
 RATIOS = tuple(round(0.1 * step, 1) for step in range(11))
 SHUFFLES = (2, 4, 8, 16)  # cells along each side
 PATCHES = ("random", "salient", "non-salient")
 
-Bools = npt.NDArray[np.bool_]
 Saliency = Callable[[torch.Tensor], torch.Tensor]  # images (B, 3, H, W) -> (B, rows, cols), larger = more salient
 
 
@@ -44,7 +43,7 @@ class OcclusionResult:
         return len(self.correct)
 
     @property
-    def accuracy(self) -> npt.NDArray[np.float64]:
+    def accuracy(self) -> Floats:
         return self.correct.mean(axis=0)
 
     def to_frame(self) -> pd.DataFrame:
@@ -92,11 +91,9 @@ class Occlusion:
         """bool (B, rows, cols), True = masked; ``rank`` (B, rows·cols) are the places of cells that are not random."""
         if rank is not None:
             return (rank < n_masked(ratio, rank.shape[1])).view(-1, *self.grid)
-        if self.batch_shared_mask:
-            return occlusion_masks([0], self.grid, ratio, run=run, seed=self.seed, nested=self.nested).expand(
-                len(indices), -1, -1
-            )
-        return occlusion_masks(indices, self.grid, ratio, run=run, seed=self.seed, nested=self.nested)
+        drawn_for = [0] if self.batch_shared_mask else indices
+        drawn = occlusion_masks(drawn_for, self.grid, ratio, run=run, seed=self.seed, nested=self.nested)
+        return drawn.expand(len(indices), -1, -1)
 
 
 def n_masked(ratio: float, n_patches: int) -> int:
@@ -294,13 +291,18 @@ def _rank(images: torch.Tensor, saliency: Saliency | None, question: Occlusion) 
     if saliency is None:
         raise InputError(f"to hide '{question.patches}' patches first, give a saliency (a2mim.analysis.saliency)")
     found = saliency(images)
-    if tuple(found.shape[1:]) != tuple(question.grid):
-        raise InputError(
-            f"the saliency has a grid of {found.shape[1]}x{found.shape[2]}, the occlusion one of "
-            f"{question.grid[0]}x{question.grid[1]}; give both the same grid"
-        )
+    check_saliency(found, question.grid)
     order = found.flatten(1).argsort(dim=1, descending=question.patches == "salient", stable=True)
     return order.argsort(dim=1)
+
+
+def check_saliency(found: torch.Tensor, grid: tuple[int, int]) -> None:
+    """Raise InputError unless a saliency (B, rows, cols) has the grid of the occlusion."""
+    if tuple(found.shape[1:]) != tuple(grid):
+        raise InputError(
+            f"the saliency has a grid of {found.shape[1]}x{found.shape[2]}, the occlusion one of "
+            f"{grid[0]}x{grid[1]}; give both the same grid"
+        )
 
 
 @torch.inference_mode()
@@ -343,14 +345,19 @@ def shuffle(images: torch.Tensor, indices: Sequence[int], side: int, *, run: int
         InputError: a grid that does not divide the images.
     """
     n, channels, height, width = images.shape
-    if side < 1 or height % side or width % side:
-        raise InputError(f"a shuffle of {side}x{side} cells does not divide images of {height}x{width} pixels")
+    check_side(side, height, width)
     order = _draws(indices, side * side, seeds.derive(seed, "shuffle", run, side)).argsort(axis=1, kind="stable")
     cells = images.unflatten(3, (side, -1)).unflatten(2, (side, -1))  # (B, 3, rows, h, cols, w)
     cells = cells.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)  # (B, cells, 3, h, w)
     moved = cells[torch.arange(n, device=images.device)[:, None], torch.from_numpy(order).to(images.device)]
     moved = moved.unflatten(1, (side, side)).permute(0, 3, 1, 4, 2, 5)
     return moved.reshape(n, channels, height, width)
+
+
+def check_side(side: int, height: int, width: int) -> None:
+    """Raise InputError unless side x side cells divide images of so many pixels."""
+    if side < 1 or height % side or width % side:
+        raise InputError(f"a shuffle of {side}x{side} cells does not divide images of {height}x{width} pixels")
 
 
 def _check_model(model: nn.Module) -> None:

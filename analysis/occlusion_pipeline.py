@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,11 +21,12 @@ from a2mim.errors import InputError
 from a2mim.figures import occlusion as occlusion_figure
 
 from . import occlusion, outputs, pipeline, portions, robustness
+from .games import BASELINES, check_grid
 from .occlusion import Occlusion
 from .pipeline import Images, Subject
 from .saliency import saliency_of
 
-FILLS = ("dataset-mean", "image-mean", "black", "blur", "noise")  # of ``fill="all"``
+FILLS = BASELINES  # of ``fill="all"``
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ def run_occlusion(
     wanted = _salient(patches, saliency, saliency_checkpoint, saliency_head)
     guide = _guide(wanted, subjects, device, loading)
     cells = grid or _grid(guide or subjects[0], wanted)
+    _check_cells(cells, subjects, guide, wanted)
     questions = [Occlusion(**{**asdict(one), "grid": cells}) for one in questions]
     tuned = {one.name: pipeline.tuned(one, output, "occlusion", batch_size) for one in subjects}
 
@@ -180,6 +183,8 @@ def run_shuffle(
     subjects = pipeline.load_classifiers(checkpoints, images, names=names, device=device, echo=echo, **loading)
     size = subjects[0].report.input_size[1:]
     sides = tuple(sides or [k for k in (1, *occlusion.SHUFFLES) if size[0] % k == 0 and size[1] % k == 0])
+    for subject, side in itertools.product(subjects, sides):
+        occlusion.check_side(side, *subject.report.input_size[1:])
     tuned = {one.name: pipeline.tuned(one, output, "shuffle", batch_size) for one in subjects}
 
     def measured(subject: Subject, batch: Batch) -> portions.Arrays:
@@ -241,9 +246,24 @@ def _grid(subject: Subject, wanted: Salient | None) -> tuple[int, int]:
     cells = pipeline.auto_grid(subject.report.input_size[1:])
     if wanted is None:
         return cells
-    look = torch.zeros(1, *subject.report.input_size, device=pipeline.place_of(subject))
-    rows, cols = saliency_of(subject.model, cells, wanted.source, wanted.head)(look).shape[1:]
+    rows, cols = _look(subject, wanted, cells).shape[1:]
     return rows, cols
+
+
+def _check_cells(
+    cells: tuple[int, int], subjects: Sequence[Subject], guide: Subject | None, wanted: Salient | None
+) -> None:
+    """Raise InputError, before a part is begun, where a network's images or a saliency do not have the grid."""
+    for subject in subjects:
+        check_grid(cells, *subject.report.input_size[1:])
+        if wanted is not None:
+            occlusion.check_saliency(_look(guide or subject, wanted, cells), cells)
+
+
+def _look(subject: Subject, wanted: Salient, cells: tuple[int, int]) -> torch.Tensor:
+    """The saliency of a black image."""
+    black = torch.zeros(1, *subject.report.input_size, device=pipeline.place_of(subject))
+    return saliency_of(subject.model, cells, wanted.source, wanted.head)(black)
 
 
 def _saliency(guide: Subject, subject: Subject, wanted: Salient, cells: tuple[int, int]) -> occlusion.Saliency:

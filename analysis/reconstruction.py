@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import torch
 
@@ -19,9 +18,8 @@ from a2mim.errors import InputError
 from a2mim.masking import fill_masked, random_mask, resize_mask, square_mask
 from a2mim.model import MaskedImageModel
 
-from .games import eval_mode
+from .games import Floats, eval_mode
 
-Floats = npt.NDArray[np.float64]
 BANDS = 8  # of equal width up to the Nyquist frequency
 SSIM_WINDOW = 11  # pixels: a Gaussian of sigma 1.5, cut at 3.5 sigma
 ROUNDING = 1 / 255**2 / 12  # mean square error of rounding to 8 bits

@@ -205,3 +205,20 @@ def test_more_images_than_there_are_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"2001 images asked for, .* has 2000"):
         run(tmp_path, images=Images(limit=2001))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(grid=(5, 5)), r"grid of 5x5 does not divide an image of 32x32 pixels; rows that do: 1, 2, 4"),
+        (dict(grid=(4, 4), patches="salient"), "a grid of 8x8, the occlusion one of 4x4"),
+        (dict(patches="salient", grid=(8, 8), saliency_head=9), r"head 9 is outside the model's 2"),
+    ],
+)
+def test_what_does_not_fit_leaves_nothing_that_would_refuse_what_does(tmp_path, changes, message):
+    with pytest.raises(InputError, match=message):
+        run(tmp_path, (VIT,), **changes)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(InputError, match="3x3 cells does not divide"):
+        shuffle(tmp_path, sides=(2, 3))
+    assert not list(tmp_path.iterdir())
