@@ -15,6 +15,7 @@ from torchvision.transforms.functional import gaussian_blur
 
 from a2mim.errors import InputError
 
+CELLS = 7  # along a side, in the paper: 32 pixels of 224
 FILLS = ("image-mean", "visible-mean", "dataset-mean", "zero", "black", "blur", "noise")
 ROUNDINGS: Mapping[str, Callable[[float], int]] = {
     "ceil": math.ceil,
@@ -95,7 +96,7 @@ def square_mask(
 def auto_cell(side: int) -> int:
     """Pixels of a mask cell when none are given: the divisor of the side nearest to a seventh of it (32 at 224)."""
     divisors = [cell for cell in range(1, side + 1) if side % cell == 0]
-    return min(divisors, key=lambda cell: abs(math.log(cell * 7 / side)))
+    return min(divisors, key=lambda cell: abs(math.log(cell * CELLS / side)))
 
 
 def mask_grid(img_size: tuple[int, int], cell: int) -> tuple[int, int]:

@@ -135,7 +135,7 @@ def _options(model: nn.Module, settings: TrainSettings) -> dict[str, Any]:
     """What only some optimisers take."""
     options: dict[str, Any] = {} if settings.opt_eps is None else {"eps": settings.opt_eps}
     name, device = settings.opt.lower(), next(model.parameters()).device.type
-    if any(part in name for part in ("adam", "lamb", "lion", "adan", "nadam")):
+    if any(part in name for part in ("adam", "lamb", "lion", "adan")):
         options["betas"] = tuple(settings.opt_betas)
     if name in ("adam", "adamw") and device in ("cpu", "cuda"):
         options["fused"] = True  # one pass over all weights; the plain update is a tenth of the step of a small network

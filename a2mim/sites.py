@@ -23,11 +23,10 @@ from torch import nn
 from a2mim import probing
 from a2mim.errors import InputError
 from a2mim.layouts import Layout
+from a2mim.masking import CELLS
 from a2mim.probing import IMAGE
 
 __all__ = ["IMAGE", "Layout", "Output", "Site", "default", "find", "names", "output", "output_layout"]
-
-CELLS = 7  # the paper's mask cells along a side: 32 pixels of 224
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 import torch
@@ -19,7 +20,6 @@ from a2mim.settings import PretrainSettings
 class MaskedMethod(Method):
     """One step: draw masks, reconstruct, compare. The methods differ in masks, fill, token, site and loss."""
 
-    best_metric: str | None = None  # a lower reconstruction loss is not a better encoder (section 3.3)
     model: MaskedImageModel
     uses: ClassVar[frozenset[str]] = frozenset({"mask_ratio", "fill", "picture_interval"})
 
@@ -45,9 +45,9 @@ class MaskedMethod(Method):
         return model
 
     @classmethod
+    @abstractmethod
     def site_and_token(cls, settings: PretrainSettings, encoder: Encoder) -> tuple[str, str]:
         """Site of the mask token, and how it acts there."""
-        return settings.mask_layer, settings.token
 
     @classmethod
     def masks(

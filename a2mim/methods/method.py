@@ -46,6 +46,7 @@ class Method(engine.BaseTask):
 
     defaults: ClassVar[Mapping[str, Any]] = {}
     uses: ClassVar[frozenset[str]] = frozenset()
+    best_metric = None  # a lower loss is not a better encoder (section 3.3)
     model: Any
 
     def __init__(self, model: nn.Module, settings: PretrainSettings, lr: float, updates: int):

@@ -31,7 +31,6 @@ class MoCoV3(Method):
 
     defaults: ClassVar = {"scale": (0.08, 1.0)}
     uses = frozenset({"moco_temperature", "moco_momentum", "moco_dim", "moco_mlp_dim", "freeze_patch_embed"})
-    best_metric = None
     model: MomentumContrast
 
     def __init__(self, model: MomentumContrast, settings: PretrainSettings, lr: float, updates: int):
