@@ -46,6 +46,8 @@ COUNT, SHARE, POSITIVE = (1, float("inf")), (0, 1), (0, float("inf"))
 class TrainSettings:
     """What pre-training and fine-tuning share. ``None`` means: follows from the model, the data or another setting."""
 
+    command: typing.ClassVar[str] = ""  # that takes these settings
+
     model: str | None = option(None, "timm architecture")
     model_args: dict[str, Any] = option({}, "arguments of the architecture, KEY=VALUE, once for each")
     dataset: str = option(
@@ -127,8 +129,7 @@ class TrainSettings:
                 values.pop("model_args", None)
             for key, value in layer.items():
                 if key not in known:
-                    near = difflib.get_close_matches(str(key), known, n=1)
-                    raise InputError(f"unknown setting '{key}'" + (f"; did you mean '{near[0]}'?" if near else ""))
+                    raise InputError(_unknown(cls, key))
                 checked = _checked(known[key], typing.get_type_hints(cls)[key], value)
                 values[key] = {**values.get(key, {}), **checked} if isinstance(checked, dict) else checked
         return cls(**values)
@@ -161,6 +162,8 @@ class PretrainSettings(TrainSettings):
     The defaults of the other methods, and which settings each uses, stand in ``a2mim/methods``; ``from_values`` puts
     them in, the constructor does not.
     """
+
+    command = "a2mim-pretrain"
 
     method: str = option(
         "a2mim",
@@ -264,6 +267,8 @@ class PretrainSettings(TrainSettings):
 class FinetuneSettings(TrainSettings):
     """Settings of ``a2mim-finetune``; the defaults are the DeiT column of Table A2, without its mixing of images."""
 
+    command = "a2mim-finetune"
+
     from_scratch: bool = option(False, "take the architecture of the checkpoint and random weights")
     linear: bool = option(False, "train the classifier alone on the frozen encoder (linear probing)")
     lr_base: float = option(2.5e-4, "learning rate for lr_base_size images per update", between=POSITIVE)
@@ -319,6 +324,15 @@ def how_many(entry: dataclasses.Field[Any]) -> int | None:
     if entry.metadata["many"]:
         return None
     return len(entry.default) if isinstance(entry.default, tuple) else 3
+
+
+def _unknown(kind: type[TrainSettings], key: object) -> str:
+    """What is wrong with a key that ``kind`` does not have: it belongs to the other command, or is misspelt."""
+    for other in TrainSettings.__subclasses__():
+        if any(entry.name == key for entry in dataclasses.fields(other)):
+            return f"setting '{key}' is one of {other.command}, not of {kind.command}"
+    near = difflib.get_close_matches(str(key), [entry.name for entry in dataclasses.fields(kind)], n=1)
+    return f"unknown setting '{key}'" + (f"; did you mean '{near[0]}'?" if near else "")
 
 
 def _checked(entry: dataclasses.Field[Any], hint: Any, value: Any) -> Any:

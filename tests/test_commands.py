@@ -298,6 +298,7 @@ def test_presets_are_listed(command, name):
         (["--seeds", "1", "1"], "name one of them twice"),
         (["--seeds", "1", "--resume", "/not/there"], "no trials to resume"),
         (["--knn", "--resume"], "--knn trains nothing"),
+        (["--knn", "--linear"], "give one of them"),  # --linear was passed over
         (["--classes", "imagenet100"], "chooses sub-folders of --data-dir"),
         (["-c", "rsb-a4"], "no recipe 'rsb-a4': no such file, nor one of the presets rsb-a3, rsb-a2"),
         (["-c", "rsb-a3"], "data set 'folder' needs --data-dir"),

@@ -39,6 +39,7 @@ def test_arguments_of_the_model_are_joined_unless_the_model_is_another():
     [
         ({"mask_ration": 0.5}, "unknown setting 'mask_ration'; did you mean 'mask_ratio'?"),
         ({"mask_ratio": 1.2}, "mask_ratio 1.2 is outside 0 to 1"),
+        ({"test_img_size": 224}, "setting 'test_img_size' is one of a2mim-finetune, not of a2mim-pretrain"),
         ({"epochs": 0}, "epochs 0 is outside 1 or more"),
         ({"epochs": 2.5}, "write a whole number"),
         ({"epochs": "many"}, "epochs cannot be 'many'"),

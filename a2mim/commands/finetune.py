@@ -68,6 +68,8 @@ def main(
     if values.get("knn"):
         if resume or seeds:
             raise InputError("--knn trains nothing, so that there is nothing to --resume and no --seeds to tell apart")
+        if values.get("linear"):
+            raise InputError("--knn and --linear are two ways to look at an encoder; give one of them")
         _look_at_neighbours(checkpoint, config, values, Path(output, experiment), reading)
         return
     from a2mim import trials
