@@ -3,7 +3,8 @@
 A family is a module of the installed timm (``timm.list_modules()``); its smallest model stands for it. For each: token
 at the default site, linear head, twenty steps of AdamW on one batch, a reconstruction of the input size, a checkpoint,
 and the encoder that ``load_encoder`` reads back from it. The table is kept after each family, in ``families.csv`` and
-``families.md``; the next call goes on with those that are missing. Cost: 98 families, about 20 minutes on one core.
+``families.md``; the next call goes on with those that are missing. Cost: 98 families, about 45
+minutes on one core of a busy machine.
 """
 
 from __future__ import annotations
