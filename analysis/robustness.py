@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.integrate import trapezoid
 
 from a2mim import seeds
 from a2mim.errors import InputError
 
-from .intervals import LEVEL, RESAMPLES, interval
+from .games import Bools, Floats
+from .intervals import RESAMPLES, interval, resampled_means
 
-Floats = npt.NDArray[np.float64]
 KEPT_AT = (0.5, 0.8)
 
 
@@ -60,36 +59,29 @@ def measures(accuracy: Floats, ratios: Sequence[float]) -> dict[str, Floats]:
     }
 
 
-def resampled_curves(correct: npt.NDArray[np.bool_], seed: int, runs_too: bool = False) -> Floats:
-    """Bootstrap of the curve: bool (images, runs, ratios) -> (resamples, ratios).
+def resampled_curves(correct: Bools, seed: int, runs_too: bool = False) -> Floats:
+    """Bootstrap of the curve: bool (images, runs, ratios) -> (resamples, ratios), 0 to 1; see ``resampled_means``.
 
     Images are drawn with replacement. Each image has masks of its own in every run, so that drawing images draws masks
-    as well; where a run's masks are shared by all images (``runs_too``), runs are drawn with replacement besides.
-    Equal seeds draw the same images and runs, which makes differences between models paired.
+    as well; where a run's masks are shared by all images (``runs_too``), runs are drawn besides, and what each of the
+    two draws changes is added. Equal seeds draw the same images and runs, which makes differences between models
+    paired. NaN for one image, which says nothing of others.
     """
-    n_images, n_runs, n_ratios = correct.shape
+    if len(correct) < 2:
+        return np.full((RESAMPLES, correct.shape[2]), np.nan)
     generator = seeds.numpy_generator(seed, "occlusion bootstrap")
-    by_run = correct.astype(np.float32) / (n_images * n_runs)
-    curves = np.empty((RESAMPLES, n_ratios))
-    mean_over_runs = by_run.sum(axis=1)
-    for resample in range(RESAMPLES):
-        times = generator.multinomial(n_images, np.full(n_images, 1 / n_images)).astype(np.float32)
-        if runs_too:
-            weight = generator.multinomial(n_runs, np.full(n_runs, 1 / n_runs))
-            curves[resample] = np.einsum("i,irk,r->k", times, by_run, weight)
-        else:
-            curves[resample] = times @ mean_over_runs
-    return curves
+    curves = resampled_means(correct.mean(axis=1)[:, :, None], generator)
+    if runs_too:
+        curves += resampled_means(correct.mean(axis=0)[:, :, None], generator) - correct.mean(axis=(0, 1))
+    return curves.clip(0, 1)
 
 
-def curve_interval(correct: npt.NDArray[np.bool_], seed: int, runs_too: bool = False) -> Floats:
+def curve_interval(correct: Bools, seed: int, runs_too: bool = False) -> Floats:
     """95 % interval of the accuracy at each ratio, (2, ratios)."""
     return interval(resampled_curves(correct, seed, runs_too))
 
 
-def summary(
-    correct: Mapping[str, npt.NDArray[np.bool_]], ratios: Sequence[float], seed: int, runs_too: bool = False
-) -> pd.DataFrame:
+def summary(correct: Mapping[str, Bools], ratios: Sequence[float], seed: int, runs_too: bool = False) -> pd.DataFrame:
     """``measures`` of several models on the same images and masks, each with its interval and difference to the first.
 
     Columns: checkpoint, measure, value, ci_low, ci_high, difference, difference_ci_low, difference_ci_high; the
@@ -101,12 +93,11 @@ def summary(
         values = measures(one.mean(axis=(0, 1)), ratios)
         resampled = measures(resampled_curves(one, seed, runs_too), ratios)
         for measure, value in values.items():
-            low, high = np.nanquantile(resampled[measure], LEVEL) if np.isfinite(value) else (np.nan, np.nan)
+            low, high = _ends(resampled[measure]) if np.isfinite(value) else (np.nan, np.nan)
             row = dict(checkpoint=name, measure=measure, value=float(value), ci_low=low, ci_high=high)
             if first:
                 there, draws = first[measure]
-                difference = resampled[measure] - draws
-                ends = np.nanquantile(difference, LEVEL) if np.isfinite(difference).any() else (np.nan, np.nan)
+                ends = _ends(resampled[measure] - draws)
                 row |= dict(difference=float(value - there), difference_ci_low=ends[0], difference_ci_high=ends[1])
             rows.append(row)
         if not first:
@@ -115,16 +106,23 @@ def summary(
     return pd.DataFrame(rows, columns=[*columns, "difference", "difference_ci_low", "difference_ci_high"])
 
 
+def _ends(draws: Floats) -> Floats:
+    """Ends of the 95 % interval over the draws that have a value, (2,)."""
+    return interval(draws[np.isfinite(draws)]) if np.isfinite(draws).any() else np.full(2, np.nan)
+
+
 def sentences(table: pd.DataFrame) -> list[str]:
     """``summary`` in words: a line for each model, and one for its difference to the first."""
     lines = []
     for name, rows in table.groupby("checkpoint", sort=False):
         measured = [
-            f"{row.measure} {row.value:.3f} ({row.ci_low:.3f} to {row.ci_high:.3f})" for row in rows.itertuples()
+            f"{row.measure} {row.value:.3f}"
+            + (f" ({row.ci_low:.3f} to {row.ci_high:.3f})" if np.isfinite(row.ci_low) else "")
+            for row in rows.itertuples()
         ]
         lines.append(f"{name}: {', '.join(measured)}")
         area = rows[rows.measure == "area"].iloc[0]
-        if np.isfinite(area.difference):
+        if np.isfinite(area.difference_ci_low):
             low, high = area.difference_ci_low, area.difference_ci_high
             verdict = "no difference beyond chance" if low <= 0 <= high else "they differ"
             first = table["checkpoint"].iloc[0]

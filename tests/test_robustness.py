@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from a2mim.analysis import robustness
+from a2mim.analysis import intervals, robustness
 from a2mim.errors import InputError
 
 RATIOS = (0.0, 0.2, 0.6, 1.0)
@@ -88,3 +88,24 @@ def test_sentences_say_whether_models_differ():
     assert "convexity" in lines[0]
     assert lines[2].endswith("they differ")
     assert lines[4].endswith("no difference beyond chance")
+
+
+def test_one_image_has_no_interval():
+    table = robustness.summary({"a": np.ones((1, 2, 3), bool), "b": np.zeros((1, 2, 3), bool)}, (0.0, 0.5, 1.0), seed=0)
+    ends = ["ci_low", "ci_high", "difference_ci_low", "difference_ci_high"]
+    assert table[ends].isna().all(axis=None)
+    assert table.set_index(["checkpoint", "measure"]).difference["b", "area"] == -1
+    assert robustness.sentences(table)[0].startswith("a: area 1.000, kept at 50% 1.000")
+    assert len(robustness.sentences(table)) == 2  # nothing is said of the difference
+    assert np.isnan(robustness.curve_interval(np.ones((1, 2, 3), bool), 0)).all()
+
+
+def test_few_runs_of_shared_masks_are_not_taken_for_many(monkeypatch):
+    monkeypatch.setattr(intervals, "RESAMPLES", 200)
+    covered = []
+    for trial in range(200):
+        generator = np.random.default_rng(trial)
+        of_run, of_image = 0.3 * generator.standard_normal((1, 3, 1)), generator.standard_normal((100, 1, 1))
+        low, high = robustness.curve_interval(of_run + of_image < 0, trial, runs_too=True)[:, 0]
+        covered.append(low <= 0.5 <= high)
+    assert np.mean(covered) > 0.92
