@@ -181,10 +181,12 @@ class PretrainSettings(TrainSettings):
     fill: str = option("image-mean", "what replaces hidden pixels", FILLS)
     token: str = option("add", "how the mask token acts on the features", ("auto", "add", "replace", "none"))
     gamma: float | None = option(None, "start of the learnable scale of features under a replacing token")
-    gamma_lr_scale: float | None = option(None, "learning rate of gamma relative to the others; default 0.1")
+    gamma_lr_scale: float | None = option(
+        None, "learning rate of gamma relative to the others; default 0.1", between=POSITIVE
+    )
     gamma_weight_decay: bool | None = option(None, "weight decay on gamma too; default: no")
     mask_token_lr_scale: float | None = option(
-        None, "learning rate of the token relative to the others; default 0.1 for CNNs, else 1"
+        None, "learning rate of the token relative to the others; default 0.1 for CNNs, else 1", between=POSITIVE
     )
     loss: str = option("paper", "preset of the loss: paper, official-resnet50, official-vit, simmim, inpainting, ...")
     loss_spa: str | None = option(
@@ -366,9 +368,13 @@ def _converted(name: str, kind: Any, value: Any) -> Any:
             raise TypeError("write a whole number")
         if kind in (int, float, str):
             return kind(value)
-        if kind is dict or typing.get_origin(kind) is dict:
+        if typing.get_origin(kind) is dict:
+            if not isinstance(value, Mapping):
+                raise TypeError("write pairs of a name and a value")
             return dict(value)
         numbers = value.replace(",", " ").split() if isinstance(value, str) else value
+        if isinstance(numbers, (int, float)):
+            numbers = [numbers]
         return tuple(float(number) for number in numbers)
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{name} cannot be {value!r}: {error}") from error

@@ -50,6 +50,9 @@ def test_arguments_of_the_model_are_joined_unless_the_model_is_another():
         ({True: 2}, "unknown setting 'True'"),  # what YAML makes of the key "on"
         ({"scale": [0.5]}, "scale needs 2 numbers, not 1"),
         ({"mean": [0.5]}, "mean needs 3 numbers, not 1"),
+        ({"mean": 0.5}, "mean needs 3 numbers, not 1"),
+        ({"model_args": 3}, "model_args cannot be 3: write pairs of a name and a value"),
+        ({"mask_token_lr_scale": -1}, "mask_token_lr_scale -1 is outside 0 or more"),  # the token went uphill
     ],
 )
 def test_mistakes_get_one_clear_error(values, message):
