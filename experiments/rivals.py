@@ -10,6 +10,7 @@ stopped goes on, so that the experiment can be continued, with more seeds too.
 from __future__ import annotations
 
 import math
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -40,8 +41,8 @@ class Scale:
     @property
     def data(self) -> str:
         """Flags that name the training images."""
-        parts = [f"--data-dir {self.data_dir}" if self.data_dir else "", f"--limit {self.limit}" if self.limit else ""]
-        return " ".join(part for part in parts if part)
+        given = {"--data-dir": self.data_dir, "--limit": self.limit}
+        return " ".join(f"{flag} {shlex.quote(str(value))}" for flag, value in given.items() if value)
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Stage:
         """The command, with what takes up a run that was stopped."""
         place = ["--output", str(self.run.parent), "--experiment", self.run.name]
         resume = ["--resume", str(self.run)] if (self.run / checkpoint.LAST).is_file() else []
-        return [*self.command.split(), *place, *resume]
+        return [*shlex.split(self.command), *place, *resume]
 
 
 def stages(output: Path, network: str, method: str, seed: int, scale: Scale) -> dict[str, Stage]:
@@ -73,7 +74,7 @@ def stages(output: Path, network: str, method: str, seed: int, scale: Scale) -> 
         run = output / f"{network}-{method}-{seed}"
         command = f"a2mim-pretrain -c fashion-{network} --method {method} --epochs {scale.epochs} --seed {seed}"
         found["pre-training"] = Stage(run, f"{command} {scale.data}")
-        start, scratch = str(run), ""
+        start, scratch = shlex.quote(str(run)), ""
     for evaluation, flag in EVALUATIONS.items():
         epochs = scale.linear_epochs if flag else scale.finetune_epochs
         recipe = "fashion-linear" if flag else "fashion-finetune"
@@ -159,7 +160,7 @@ def _run(stage: Stage, plan: bool) -> None:
     if stage.complete:
         return
     program, *arguments = stage.arguments()
-    click.secho(f"$ {program} {' '.join(arguments)}", bold=not plan)
+    click.secho(f"$ {shlex.join([program, *arguments])}", bold=not plan)
     if not plan:
         subprocess.run([str(Path(sys.executable).parent / program), *arguments], check=True)
 

@@ -26,6 +26,14 @@ def test_every_stage_is_a_public_command_with_flags_that_exist(method):
         assert "--seed 1" in stage.command
 
 
+def test_folders_may_have_spaces_in_their_names():
+    scale = rivals.Scale("my images", None, 3, 2, 5)
+    found = rivals.stages(Path("my runs"), "vit", "a2mim", 1, scale)
+    for stage in found.values():
+        assert stage.arguments()[stage.arguments().index("--data-dir") + 1] == "my images"
+    assert found["linear"].arguments()[1] == str(Path("my runs", "vit-a2mim-1"))
+
+
 def test_the_plan_runs_nothing_and_names_each_stage_once(tmp_path):
     result = CliRunner().invoke(rivals.main, ["--plan", "--output", str(tmp_path / "runs")])
     lines = result.output.splitlines()
