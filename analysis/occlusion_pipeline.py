@@ -135,7 +135,7 @@ def write(
     echo: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Path]:
     """Tables, settings and picture of whole parts; ``echo`` gets the summary in words."""
-    gathered = [portions.gather(folder) for folder in folders]
+    gathered = portions.gather_paired(folders)
     settings = gathered[0][0]
     ratios, seed, shared = settings["ratios"], settings["seed"], settings["batch_shared_mask"]
     tables, sums = [], []
@@ -202,7 +202,7 @@ def run_shuffle(
 
 def write_shuffle(output: str | Path, folders: Sequence[Path], about: Mapping[str, Any]) -> dict[str, Path]:
     """Table, settings and picture of whole parts."""
-    gathered = [portions.gather(folder) for folder in folders]
+    gathered = portions.gather_paired(folders)
     sides, seed = gathered[0][0]["sides"], gathered[0][0]["seed"]
     tables = {one["name"]: _curve(_joined(found, "correct"), sides, seed) for one, found in gathered}
     table = pipeline.stack(tables).rename(columns={"ratio": "side"})

@@ -66,13 +66,16 @@ def measure(
         with bar:
             for number, batch in loader.batches(todo):
                 found = {} if batch is None else measured(subject, batch)
-                kept.save(_part(number), found | {"read": np.array(0 if batch is None else len(batch.images))})
+                numbers = np.empty(0, np.int64) if batch is None else batch.indices.numpy()
+                kept.save(_part(number), found | {"image": numbers})
                 bar.update()
     return folders
 
 
 def gather(folder: Path) -> tuple[dict[str, Any], list[Arrays]]:
     """The settings of finished parts, and their arrays in the order of the images; portions without images left out.
+
+    ``image`` among the arrays has the numbers of the portion's images that could be read.
 
     Raises:
         InputError: portions are missing, or no image could be read.
@@ -82,10 +85,23 @@ def gather(folder: Path) -> tuple[dict[str, Any], list[Arrays]]:
         raise InputError(f"{len(gaps)} of the {settings['portions']} portions of {folder.name} are not there")
     kept = Parts(folder, settings)
     found = [kept.load(_part(number)) or {} for number in range(settings["portions"])]
-    found = [arrays for arrays in found if arrays["read"]]
+    found = [arrays for arrays in found if len(arrays["image"])]
     if not found:
         raise InputError(f"{folder.name}: not one image could be read")
     return settings, found
+
+
+def gather_paired(folders: Sequence[Path]) -> list[tuple[dict[str, Any], list[Arrays]]]:
+    """``gather`` of several networks that are compared image by image.
+
+    Raises:
+        InputError: what ``gather`` raises, or an image that was read for one network and not for another.
+    """
+    gathered = [gather(folder) for folder in folders]
+    first, *others = (np.concatenate([arrays["image"] for arrays in found]) for _, found in gathered)
+    if not all(np.array_equal(first, one) for one in others):
+        raise InputError(f"an image was read for one model and not for another; remove {folders[0].parent}, try again")
+    return gathered
 
 
 def missing(folder: Path) -> list[int]:

@@ -354,7 +354,7 @@ class _Sums:
     def of(cls, folder: Path) -> _Sums:
         settings, found = portions.gather(folder)
         totals = (np.sum([arrays[key] for arrays in found], axis=0) for key in ("sum", "squares", "products"))
-        return cls(settings, found[0], int(sum(arrays["read"] for arrays in found)), *totals)
+        return cls(settings, found[0], int(sum(len(arrays["image"]) for arrays in found)), *totals)
 
     @property
     def wished(self) -> float:

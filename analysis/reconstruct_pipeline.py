@@ -85,7 +85,7 @@ def run_reconstruct(
 
     Args:
         images: which are measured; 100 without a number.
-        given: image files, instead of ``images``.
+        given: image files, in the place of a data set: ``images`` then says the seed alone.
         shown: how many of the images are drawn; 6, or all the given ones.
         mask_ratio, mask_patch_size: share of hidden cells and their side in pixels of the first model; default: those
             it was trained with. The other models get the same cells.
@@ -100,6 +100,7 @@ def run_reconstruct(
     if token not in TOKENS:
         raise InputError(f"unknown choice of token '{token}'; known: {', '.join(TOKENS)}")
     if given:
+        _refuse_both(images)
         images = GivenImages("files", seed=images.seed, workers=images.workers or 0, given=tuple(map(str, given)))
     else:
         images = images.or_limit(min(MEASURED, len(images.source())))
@@ -133,15 +134,12 @@ def write(output: str | Path, folders: Sequence[Path], about: Mapping[str, Any])
     Raises:
         InputError: parts are missing, or do not hold the same images.
     """
-    gathered = [portions.gather(folder) for folder in folders]
+    gathered = portions.gather_paired(folders)
     settings = gathered[0][0]
     found: dict[Key, portions.Arrays] = {}
     for one, arrays in gathered:
         for place, token in enumerate(TOKENS[settings["token"]]):
-            found[one["name"], token] = {key: _variant(arrays, key, place) for key in arrays[0] if key != "read"}
-    first = next(iter(found.values()))
-    if not all(np.array_equal(one["image"], first["image"]) for one in found.values()):
-        raise InputError(f"an image was read for one model and not for another; remove {folders[0].parent}, try again")
+            found[one["name"], token] = {key: _variant(arrays, key, place) for key in arrays[0]}
     table = _stack({key: pd.DataFrame({name: one[name] for name in _columns(one)}) for key, one in found.items()})
     summary, bands = _summary(found, settings["seed"]), _bands(found, settings["seed"])
     described = pipeline.described("reconstruct", [one for one, _ in gathered], about)
@@ -155,6 +153,13 @@ def write(output: str | Path, folders: Sequence[Path], about: Mapping[str, Any])
     for ending in ("png", "pdf"):
         written[f"bands {ending}"] = outputs.save_figure(drawn, Path(output) / f"reconstruct_bands.{ending}")
     return written
+
+
+def _refuse_both(images: Images) -> None:
+    """Raise InputError where images of a data set are asked for beside image files."""
+    if images.limit is not None or not images.embedded:
+        asked = f"{images.limit} images" if images.limit is not None else images.data_dir or images.dataset
+        raise InputError(f"image files are given, and {asked} of a data set asked for; take one of the two")
 
 
 def _masks(
@@ -229,7 +234,7 @@ def _measure(model: MaskedImageModel, batch: Batch, question: Question) -> porti
         pictures = {f"picture {name}": _eight_bits(panel[drawn]) for name, panel in shown._asdict().items()}
         found.append(numbers | pictures)
     stacked = {key: np.stack([one[key] for one in found], axis=1) for key in found[0]}
-    return {"image": batch.indices.numpy(), "picture image": batch.indices.numpy()[drawn], **stacked}
+    return {"picture image": batch.indices.numpy()[drawn], **stacked}
 
 
 def _eight_bits(panel: torch.Tensor) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Analyses in portions: measured once, by any process, the same whatever was there before."""
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -98,3 +100,14 @@ def test_images_that_cannot_be_read_are_left_out(subject, tmp_path):
     images = Images(dataset="folder", data_dir=str(tmp_path / "images"), workers=0)
     found = values(measure(subject, tmp_path / "out", images=images))
     assert len(found) == 149
+
+
+def test_an_image_that_one_network_lacks_ends_the_comparison(subject, tmp_path):
+    folder = measure(subject, tmp_path)
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    assert len(portions.gather_paired([folder, other])) == 2
+    with np.load(folder / "portion-00002.npz") as arrays:
+        np.savez(other / "portion-00002.npz", mean=arrays["mean"][:1], image=arrays["image"][:1])
+    with pytest.raises(InputError, match="read for one model and not for another"):
+        portions.gather_paired([folder, other])

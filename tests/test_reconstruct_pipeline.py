@@ -41,7 +41,8 @@ def models(tmp_path_factory):
 
 
 def run(checkpoints, output, **options):
-    options = {"images": Images(limit=10, seed=3), "seed": 3, "device": "cpu", "progress": False, "shown": 2} | options
+    images = Images(seed=3) if "given" in options else Images(limit=10, seed=3)
+    options = {"images": images, "seed": 3, "device": "cpu", "progress": False, "shown": 2} | options
     return run_reconstruct(checkpoints, output, **options)
 
 
@@ -215,6 +216,9 @@ def test_given_images_are_all_drawn_in_their_order(models, tmp_path):
         run(models[:1], tmp_path / "out", given=[str(tmp_path / "not.png")])
     with pytest.raises(InputError, match="is a folder; give it as --data-dir"):
         run(models[:1], tmp_path / "out", given=[str(tmp_path)])
+    for images, asked in ((Images(limit=5), "5 images"), (Images("folder", "photos"), "photos")):
+        with pytest.raises(InputError, match=f"image files are given, and {asked} of a data set asked for"):
+            run(models[:1], tmp_path / "both", given=[str(paths[0])], images=images)
     only = run(models[:1], tmp_path / "only", given=[str(paths[0])])
     assert tables(only)["summary"].ci_low.isna().all()
 
