@@ -31,6 +31,13 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
+def place(model: nn.Module, device: torch.device, settings: TrainSettings) -> None:
+    """Move a network, in place, to the device and into the memory format in which it is trained."""
+    model.to(device)
+    if settings.channels_last:
+        model.to(memory_format=torch.channels_last)
+
+
 def prepare(model: nn.Module, settings: TrainSettings) -> list[str]:
     """Set up a network, in place, for training by these settings; returns what is worth saying about it.
 

@@ -13,7 +13,7 @@ from torch import nn
 from a2mim import distributed, engine
 from a2mim.classifier import build_classifier, labelled_images, loaders
 from a2mim.data import Batch, ImageLoader
-from a2mim.devices import pick_device
+from a2mim.devices import pick_device, place
 from a2mim.evaluation import evaluate, write_confusion
 from a2mim.mixing import create_criterion, create_mixing
 from a2mim.optimisation import create_optimizer
@@ -122,14 +122,13 @@ def finetune(
     device = pick_device(settings.device)
     source, validation = labelled_images(settings, echo)
     model, settings = build_classifier(settings, checkpoint, source, echo, which=which, trust=trust)
-    model.to(device)
-    if settings.channels_last:
-        model.to(memory_format=torch.channels_last)
+    place(model, device, settings)
     train_loader, val_loader = loaders(settings, source, validation, device)
     lr, how = settings.learning_rate(settings.batch_size * settings.grad_accum_steps * distributed.world())
     optimizer = create_optimizer(model, settings, lr, layer_decay=settings.layer_decay)
     task = FinetuneTask(model, optimizer, val_loader, _description(settings, source.classes), settings)
-    start = "from scratch" if checkpoint is None or settings.from_scratch else f"from {checkpoint}"
+    origin = resume or (None if settings.from_scratch else checkpoint)
+    start = "from scratch" if origin is None else f"from {origin}"
     echo(f"{settings.model} {start}, {len(source.classes)} classes" + (", classifier alone" if settings.linear else ""))
     echo(how)
     run = engine.train(

@@ -7,12 +7,11 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from a2mim import distributed, engine, seeds
 from a2mim.data import ImageLoader, open_images
-from a2mim.devices import pick_device
+from a2mim.devices import pick_device, place
 from a2mim.methods import METHODS
 from a2mim.runs import Run
 from a2mim.settings import PretrainSettings
@@ -46,9 +45,7 @@ def pretrain(
     with seeds.isolated(settings.seed, "weights"):
         model = method.create_model(settings, source.img_size)
     settings = method.resolved(settings, model)
-    model.to(device)
-    if settings.channels_last:
-        model.to(memory_format=torch.channels_last)
+    place(model, device, settings)
     transform = method.transform(settings, model)
     loading = {**settings.loading(), "pin_memory": device.type == "cuda"}
     loader = ImageLoader(source, transform, shuffle=True, drop_last=True, limit=settings.limit, **loading)

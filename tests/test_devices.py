@@ -5,7 +5,7 @@ import timm
 import torch
 
 from a2mim import create_model
-from a2mim.devices import pick_device, prepare
+from a2mim.devices import pick_device, place, prepare
 from a2mim.errors import InputError
 from a2mim.masking import random_mask
 from a2mim.settings import PretrainSettings
@@ -23,6 +23,13 @@ def test_devices_by_name(monkeypatch):
     for name in ("cuda:77", "gpu"):
         with pytest.raises(InputError, match=f"device '{name}' cannot be used"):
             pick_device(name)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_a_network_is_placed_in_the_memory_format_of_the_settings(channels_last):
+    net = torch.nn.Conv2d(3, 4, 2)
+    place(net, torch.device("cpu"), PretrainSettings(channels_last=channels_last))
+    assert net.weight.is_contiguous(memory_format=torch.channels_last) == channels_last
 
 
 def test_each_process_of_a_machine_takes_its_gpu(monkeypatch):

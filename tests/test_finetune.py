@@ -4,6 +4,7 @@ import csv
 
 import pytest
 import torch
+import yaml
 from test_pretrain import TINY
 
 import a2mim
@@ -123,6 +124,14 @@ def test_a_run_that_is_interrupted_anywhere_ends_with_the_same_weights(tmp_path,
         assert all(torch.equal(one[key][name], other[key][name]) for name in one[key])
     assert one["extra"]["updates"] == other["extra"]["updates"]
     assert (whole / "confusion.csv").read_text() == (folder / "confusion.csv").read_text()
+
+
+def test_a_run_that_goes_on_is_not_said_to_be_from_scratch(tmp_path, pretrained):
+    folder = run(tmp_path, pretrained)
+    lines = []
+    settings = FinetuneSettings.from_values(yaml.safe_load((folder / "args.yaml").read_text()), {"epochs": 3})
+    finetune(settings, resume=folder, echo=lines.append)
+    assert f"{settings.model} from {folder}, 10 classes" in lines
 
 
 def test_the_confusions_are_those_of_the_best_epoch(tmp_path, pretrained):
