@@ -174,14 +174,18 @@ def replacement(
             raise InputError("fill 'black' needs the mean and std that the images were normalised with")
         return -(images.new_tensor(mean) / images.new_tensor(std)).view(1, -1, 1, 1)
     if fill == "blur":
-        sigma = images.shape[-2] / 8
-        # reflection needs a kernel of less than twice the image; odd by definition
-        radius = min(int(3 * sigma), min(images.shape[-2:]) - 1)
-        return gaussian_blur(images, [2 * radius + 1, 2 * radius + 1], [sigma, sigma])
+        return _blurred(images)
     if fill == "noise":
         device = images.device if generator is None else generator.device
         return torch.randn(images.shape, generator=generator, device=device).to(images)
     raise InputError(f"unknown fill '{fill}'; known: {', '.join(FILLS)}")
+
+
+def _blurred(images: torch.Tensor) -> torch.Tensor:
+    sigma = images.shape[-2] / 8
+    # reflection needs a kernel of less than twice the image; odd by definition
+    radius = min(int(3 * sigma), min(images.shape[-2:]) - 1)
+    return gaussian_blur(images, [2 * radius + 1, 2 * radius + 1], [sigma, sigma])
 
 
 def fill_masked(
