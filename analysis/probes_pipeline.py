@@ -16,75 +16,21 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import scipy.stats
-import torch
 
 from a2mim import files
 from a2mim.checkpoint import load_encoder
 from a2mim.data import Batch
-from a2mim.errors import InputError, RunError
+from a2mim.errors import InputError
 from a2mim.figures import spectrum as spectrum_figure
 from a2mim.figures import variance as variance_figure
 
-from . import features, outputs, pipeline, portions, spectrum, variance
-from .games import eval_mode
+from . import outputs, pipeline, portions, probes, spectrum
+from .games import Floats
+from .intervals import LEVEL
 from .pipeline import Images, Subject
+from .probes import Layers, Probe
 
 LIMIT = 1000  # images without ``--images``
-LEVEL = 0.95
-Floats = npt.NDArray[np.float64]
-Size = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Probe:
-    """What is asked of every map: (B, C, H, W) -> (B, K), and K for maps of a size; 0 for those that have nothing."""
-
-    name: str
-    of: Callable[[torch.Tensor], torch.Tensor]
-    steps: Callable[[Size], int]
-    lacks: str  # what maps with K = 0 lack
-    settings: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Layers:
-    """The layers of a network that a probe looks at, with their depths, 0 to 1, and sizes; and notes on the others."""
-
-    depths: dict[str, float]
-    sizes: dict[str, Size]
-    left_out: list[str]
-
-
-def spectrum_probe(reduction: str = "diagonal") -> Probe:
-    """The K values of ``spectrum.log_amplitude``.
-
-    Raises:
-        InputError: an unknown reduction.
-    """
-    spectrum.check_reduction(reduction)
-    return Probe(
-        "spectrum",
-        functools.partial(spectrum.log_amplitude, reduction=reduction),
-        functools.partial(_spectrum_steps, reduction=reduction),
-        "so small have no frequency but zero",
-        {"reduction": reduction},
-    )
-
-
-def variance_probe(kind: str = "variance", ddof: int = 1) -> Probe:
-    """The one value of ``variance.image_variance``.
-
-    Raises:
-        InputError: an unknown kind or ddof.
-    """
-    variance.check_kind(kind, ddof)
-    return Probe(
-        "variance",
-        lambda maps: variance.image_variance(maps, kind, ddof)[:, None],
-        lambda size: int(size[0] * size[1] > 1),
-        "of one pixel have no variance",
-        {"kind": kind, "ddof": ddof},
-    )
 
 
 def run_spectrum(
@@ -124,7 +70,7 @@ def run_spectrum(
         InputError: a layer that a network lacks, a diagonal of maps that are not square, a frequency that no layer has;
             checkpoints or images that cannot be read, parts of other settings. RunError: values that are not finite.
     """
-    probe = spectrum_probe(reduction)
+    probe = probes.spectrum_probe(reduction)
     if frequency is not None and not 0 < frequency <= 1:
         raise InputError(f"frequency {frequency} must be above 0 and at most 1, in units of π")
 
@@ -163,7 +109,7 @@ def run_variance(
         kind, ddof: see ``variance.image_variance``.
         The rest: see ``run_spectrum``.
     """
-    probe = variance_probe(kind, ddof)
+    probe = probes.variance_probe(kind, ddof)
     given: dict[str, Any] = dict(layers=layers, seed=seed, device=device, shard=shard, names=names)
     given |= dict(batch_size=batch_size, progress=progress, echo=echo, loading=loading)
     return _run(probe, checkpoints, output, images, write_variance, lambda _: None, remembered={}, **given)
@@ -241,14 +187,13 @@ def _run(
     started = time.perf_counter()
     shard, device = pipeline.share(shard, device)
     images = images if seed is None else replace(images, seed=seed)
-    images = images.or_limit(
-        min(LIMIT, len(images.source()))
-    )  # too few images are refused here, before a part is begun
+    # too few images are refused here, before a part is begun
+    images = images.or_limit(min(LIMIT, len(images.source())))
     subjects = pipeline.load_subjects(
         checkpoints or pipeline.CLASSIFIERS, load_encoder, names=names, device=device, echo=echo, **loading
     )
     layers = list(layers) if layers else None
-    found = {subject.name: layers_of(subject, layers, probe) for subject in subjects}
+    found = {subject.name: probes.layers_of(subject, layers, probe) for subject in subjects}
     check(list(found.values()))
     for name, one in found.items():
         for note in one.left_out:
@@ -256,87 +201,13 @@ def _run(
     tuned = {one.name: pipeline.tuned(one, output, probe.name, batch_size or portions.PORTION) for one in subjects}
 
     def measured(subject: Subject, batch: Batch) -> portions.Arrays:
-        return remembered | sums(subject, batch, found[subject.name], probe, tuned[subject.name].batch_size)
+        return remembered | probes.sums(subject, batch, found[subject.name], probe, tuned[subject.name].batch_size)
 
     settings = {"layers": layers, **probe.settings}
     folders = portions.measure(subjects, images, output, probe.name, settings, measured, shard=shard, progress=progress)
     if pipeline.unfinished(sum(len(portions.missing(folder)) for folder in folders), "portions", shard, echo):
         return {}
     return write(output, folders, pipeline.about(subjects, device, started))
-
-
-def layers_of(subject: Subject, wanted: Sequence[str] | None, probe: Probe) -> Layers:
-    """Which layers have what the probe looks for: seen in one forward pass of a black image.
-
-    Raises:
-        InputError: see ``run_spectrum``; a network none of whose layers has it.
-    """
-    black = torch.zeros(1, *subject.report.input_size, device=pipeline.place_of(subject))
-    try:
-        look = features.capture(subject.model, wanted, _size_of)
-        with torch.inference_mode(), eval_mode(subject.model), look as captured:
-            subject.model(black)
-        sizes = {layer: (int(size[0]), int(size[1])) for layer, size in captured.maps.items()}
-        steps = {layer: _steps(probe, layer, size) for layer, size in sizes.items()}
-    except InputError as error:
-        raise InputError(f"{subject.name}: {error}") from error
-    notes = [f"{layer}, no map over the image" for layer in captured.left_out]
-    notes += [f"{layer}, maps {probe.lacks}" for layer in sizes if not steps[layer]]
-    last = max(len(sizes) - 1, 1)
-    depths = {layer: place / last for place, layer in enumerate(sizes) if steps[layer]}
-    if not depths:
-        raise InputError(f"{subject.name}: no layer has a {probe.name}: {'; '.join(notes) or 'none was run'}")
-    return Layers(depths, {layer: sizes[layer] for layer in depths}, notes)
-
-
-def _size_of(map_: torch.Tensor) -> torch.Tensor:
-    return torch.tensor(map_.shape[2:])
-
-
-def _steps(probe: Probe, layer: str, size: Size) -> int:
-    try:
-        return probe.steps(size)
-    except InputError as error:
-        raise InputError(f"layer '{layer}': {error}") from error
-
-
-def _spectrum_steps(size: Size, reduction: str) -> int:
-    if reduction == "diagonal" and size[0] != size[1]:
-        raise InputError(
-            f"maps of {size[0]}x{size[1]} pixels have no diagonal; take the radial mean: --reduction radial"
-        )
-    steps = len(spectrum.frequencies(size, reduction))
-    return steps if steps > 1 else 0
-
-
-def sums(subject: Subject, batch: Batch, layers: Layers, probe: Probe, batch_size: int) -> portions.Arrays:
-    """Sums over the images of a portion: of values, of their squares, and of each times the next of its layer.
-
-    Raises:
-        RunError: values that are not finite.
-    """
-    place, model = pipeline.place_of(subject), subject.model
-    rows = []
-    with torch.inference_mode(), eval_mode(model), features.capture(model, list(layers.depths), probe.of) as captured:
-        for some in batch.images.split(batch_size):
-            model(some.to(place, non_blocking=True))
-            rows.append(torch.cat([captured.maps[layer] for layer in layers.depths], dim=1).cpu().double().numpy())
-    values = np.concatenate(rows)
-    steps = [captured.maps[layer].shape[1] for layer in layers.depths]
-    if not np.isfinite(values).all():
-        bad = np.repeat(list(layers.depths), steps)[~np.isfinite(values).all(axis=0)][0]
-        raise RunError(f"{subject.name}: the maps of layer '{bad}' are not finite; are its weights sound?")
-    following = np.roll(values, -1, axis=1)
-    return {
-        "layers": np.array(list(layers.depths)),
-        "depths": np.array(list(layers.depths.values())),
-        "sizes": np.array(list(layers.sizes.values())),
-        "steps": np.array(steps),
-        "left_out": np.array(layers.left_out, dtype=str),
-        "sum": values.sum(axis=0),
-        "squares": (values**2).sum(axis=0),
-        "products": (values * following).sum(axis=0),  # those across two layers are not used
-    }
 
 
 @dataclass(frozen=True)
@@ -395,7 +266,7 @@ class _Sums:
         mean, half = totals / n, np.full(len(totals), np.nan)
         if n > 1:
             spread = np.sqrt(np.maximum(squares - n * mean**2, 0) / (n - 1))
-            half = scipy.stats.t.ppf((1 + LEVEL) / 2, n - 1) * spread / np.sqrt(n)
+            half = scipy.stats.t.ppf(LEVEL[1], n - 1) * spread / np.sqrt(n)
         return pd.DataFrame({column: mean, "ci_low": mean - half, "ci_high": mean + half})
 
     def _table(self, rows: npt.NDArray[np.int64], middle: pd.DataFrame) -> pd.DataFrame:

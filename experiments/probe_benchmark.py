@@ -12,7 +12,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from a2mim.analysis import occlusion, probes_pipeline
+from a2mim.analysis import occlusion, probes
 from a2mim.analysis.pipeline import Subject, auto_grid
 from a2mim.checkpoint import load_encoder
 from a2mim.data import Batch
@@ -66,21 +66,17 @@ def throughput(subject: Subject, batch_size: int) -> list[Callable[[], object]]:
             subject.model(images)
         wait()
 
-    def probed(probe: probes_pipeline.Probe) -> Callable[[], object]:
-        layers = probes_pipeline.layers_of(subject, None, probe)
-        return lambda: probes_pipeline.sums(subject, batch, layers, probe, batch_size)
+    def probed(probe: probes.Probe) -> Callable[[], object]:
+        layers = probes.layers_of(subject, None, probe)
+        return lambda: probes.sums(subject, batch, layers, probe, batch_size)
 
     def occluded() -> None:
         occlusion.correct(
             subject.model, images[:some], batch.labels[:some], range(some), question, batch_size=batch_size
         )
 
-    probes = (
-        probes_pipeline.spectrum_probe(),
-        probes_pipeline.spectrum_probe("radial"),
-        probes_pipeline.variance_probe(),
-    )
-    return [bare, *map(probed, probes), occluded]
+    asked = (probes.spectrum_probe(), probes.spectrum_probe("radial"), probes.variance_probe())
+    return [bare, *map(probed, asked), occluded]
 
 
 def peak_memory(analysis: str, settings: str) -> int:

@@ -15,7 +15,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from a2mim.analysis import features, merging, portions, spectrum, speed, variance
+from a2mim.analysis import features, merging, portions, probes, spectrum, speed, variance
 from a2mim.analysis import probes_pipeline as pipeline
 from a2mim.analysis.pipeline import Images
 from a2mim.checkpoint import load_encoder
@@ -97,7 +97,7 @@ def test_variances_and_intervals_are_those_of_all_maps_at_once(tmp_path, kind, d
 
 def test_another_frequency_needs_no_new_measuring_and_interpolates_image_by_image(tmp_path, monkeypatch):
     run("spectrum", tmp_path, (RESNET, VIT))
-    monkeypatch.setattr(pipeline, "sums", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(probes, "sums", lambda *_: pytest.fail("measured again"))
     said = []
     run("spectrum", tmp_path, (RESNET, VIT), frequency=0.6, echo=said.append)
     found = table(tmp_path, "spectrum_at")
