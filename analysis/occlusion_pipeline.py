@@ -123,7 +123,7 @@ def run_occlusion(
     folders = portions.measure(
         subjects, images, output, "occlusion", settings, measured, shard=shard, progress=progress
     )
-    if pipeline.unfinished(sum(len(portions.missing(folder)) for folder in folders), "portions", shard, echo):
+    if portions.unfinished(folders, shard, echo):
         return {}
     return write(output, folders, pipeline.about(subjects, device, started), echo)
 
@@ -195,7 +195,7 @@ def run_shuffle(
 
     settings = dict(sides=sides, runs=runs, seed=seed)
     folders = portions.measure(subjects, images, output, "shuffle", settings, measured, shard=shard, progress=progress)
-    if pipeline.unfinished(sum(len(portions.missing(folder)) for folder in folders), "portions", shard, echo):
+    if portions.unfinished(folders, shard, echo):
         return {}
     return write_shuffle(output, folders, pipeline.about(subjects, device, started))
 

@@ -60,6 +60,11 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
     return path
 
 
+def save_pictures(figure: Figure, path: str | Path) -> dict[str, Path]:
+    """Write a figure as ``<path>.png`` and ``.pdf``; returns their paths by ending."""
+    return {ending: save_figure(figure, f"{path}.{ending}") for ending in ("png", "pdf")}
+
+
 def _draw(figure: Figure, path: Path, ending: str) -> None:
     with style.apply():  # the kind of font is chosen when a PDF is written, not when its figure is made
         figure.savefig(path, format=ending, dpi=200)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from a2mim.data import Batch
 from a2mim.errors import InputError
 
-from . import parts
+from . import parts, pipeline
 from .parts import Parts
 from .pipeline import Images, Subject, digest, parts_folder
 
@@ -109,6 +109,11 @@ def missing(folder: Path) -> list[int]:
     settings = parts.read_settings(folder)
     kept = Parts(folder, settings)
     return [number for number in range(settings["portions"]) if kept.load(_part(number)) is None]
+
+
+def unfinished(folders: Sequence[Path], shard: tuple[int, int], echo: Callable[[str], None]) -> bool:
+    """Whether other shards have portions to do before there are results; says so."""
+    return pipeline.unfinished(sum(len(missing(folder)) for folder in folders), "portions", shard, echo)
 
 
 def _part(number: int) -> str:

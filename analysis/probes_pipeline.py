@@ -143,10 +143,8 @@ def write_spectrum(
     written = outputs.save(output, "spectrum", table, described, figure, duration=about.get("duration"))
     written["at"] = Path(output) / "spectrum_at.csv"
     files.write_text(written["at"], at.to_csv(index=False))
-    full = spectrum_figure.plot_full(table)
-    for ending in ("png", "pdf"):
-        written[f"full {ending}"] = outputs.save_figure(full, Path(output) / f"spectrum_full.{ending}")
-    return written
+    full = outputs.save_pictures(spectrum_figure.plot_full(table), Path(output) / "spectrum_full")
+    return written | {f"full {ending}": path for ending, path in full.items()}
 
 
 def write_variance(output: str | Path, folders: Sequence[Path], about: Mapping[str, Any]) -> dict[str, Path]:
@@ -205,7 +203,7 @@ def _run(
 
     settings = {"layers": layers, **probe.settings}
     folders = portions.measure(subjects, images, output, probe.name, settings, measured, shard=shard, progress=progress)
-    if pipeline.unfinished(sum(len(portions.missing(folder)) for folder in folders), "portions", shard, echo):
+    if portions.unfinished(folders, shard, echo):
         return {}
     return write(output, folders, pipeline.about(subjects, device, started))
 

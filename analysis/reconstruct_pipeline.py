@@ -123,7 +123,7 @@ def run_reconstruct(
     folders = portions.measure(
         subjects, images, output, "reconstruct", settings, measured, shard=shard, progress=progress
     )
-    if pipeline.unfinished(sum(len(portions.missing(folder)) for folder in folders), "portions", shard, echo):
+    if portions.unfinished(folders, shard, echo):
         return {}
     return write(output, folders, pipeline.about(subjects, device, started))
 
@@ -149,10 +149,8 @@ def write(output: str | Path, folders: Sequence[Path], about: Mapping[str, Any])
     for name, rows in {"summary": summary, "bands": bands}.items():
         written[name] = Path(output) / f"reconstruct_{name}.csv"
         files.write_text(written[name], rows.to_csv(index=False))
-    drawn = bands_figure.plot(bands)
-    for ending in ("png", "pdf"):
-        written[f"bands {ending}"] = outputs.save_figure(drawn, Path(output) / f"reconstruct_bands.{ending}")
-    return written
+    drawn = outputs.save_pictures(bands_figure.plot(bands), Path(output) / "reconstruct_bands")
+    return written | {f"bands {ending}": path for ending, path in drawn.items()}
 
 
 def _refuse_both(images: Images) -> None:

@@ -36,6 +36,13 @@ def test_fonts_in_the_pdf_are_embedded_as_truetype(tmp_path):
         assert b"/Subtype /Type3" not in path.read_bytes()
 
 
+def test_a_picture_comes_in_both_formats_whatever_dots_its_name_has(tmp_path):
+    paths = outputs.save_pictures(figure(), tmp_path / "v1.5")
+    assert {ending: path.name for ending, path in paths.items()} == {"png": "v1.5.png", "pdf": "v1.5.pdf"}
+    assert paths["png"].read_bytes().startswith(b"\x89PNG")
+    assert paths["pdf"].read_bytes().startswith(b"%PDF")
+
+
 @pytest.mark.parametrize("last", ["png", "pdf"])
 def test_a_full_disk_leaves_all_four_old_files(tmp_path, monkeypatch, last):
     paths = outputs.save(tmp_path, "x", TABLE, {}, figure())

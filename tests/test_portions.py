@@ -75,7 +75,11 @@ def test_shards_do_what_one_process_does(subject, tmp_path, workers):
     whole = values(measure(subject, tmp_path / "whole", images=images))
     counts = [Counting(), Counting()]
     measure(subject, tmp_path / "shards", counts[1], images=images, shard=(1, 2))
+    said = []
+    assert portions.unfinished([tmp_path / "shards" / "means.parts" / "cnn"], (1, 2), said.append)
+    assert said == ["shard 2/2 is done; 2 portions of other shards are not there yet"]
     folder = measure(subject, tmp_path / "shards", counts[0], images=images, shard=(0, 2))
+    assert not portions.unfinished([folder], (0, 2), said.append)
     assert [count.calls for count in counts] == [2, 1]
     assert values(folder).tobytes() == whole.tobytes()
 

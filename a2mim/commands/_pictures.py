@@ -23,12 +23,9 @@ IMAGES = 6
 
 def learning_curve(run: Run) -> Path:
     """Draw summary.csv as curve.png and curve.pdf; returns the path of the first."""
-    picture = run.path / "curve.png"
     if not run.writes:
-        return picture
-    figure = training.plot(pd.read_csv(run.path / "summary.csv"))
-    outputs.save_figure(figure, run.path / "curve.pdf")
-    return outputs.save_figure(figure, picture)
+        return run.path / "curve.png"
+    return outputs.save_pictures(training.plot(pd.read_csv(run.path / "summary.csv")), run.path / "curve")["png"]
 
 
 def confusion(run: Run) -> Path | None:
@@ -37,8 +34,7 @@ def confusion(run: Run) -> Path | None:
     if not table.is_file() or not run.writes:
         return None
     figure = confusion_figure.plot(pd.read_csv(table, keep_default_na=False))  # a class may be called NA
-    outputs.save_figure(figure, run.path / "confusion.pdf")
-    return outputs.save_figure(figure, run.path / "confusion.png")
+    return outputs.save_pictures(figure, run.path / "confusion")["png"]
 
 
 def reconstructions(settings: PretrainSettings) -> Callable[[int, Any, Run], None]:

@@ -285,7 +285,7 @@ def interactions(**options: Any) -> None:
 
 
 @main.command(name="spectrum")
-@_options(images="1000, or all")
+@_options(images="1000, or all", batch_size=64)
 @_common.loading_options
 @_LAYERS
 @click.option(
@@ -307,7 +307,7 @@ def spectrum(**options: Any) -> None:
 
 
 @main.command(name="variance")
-@_options(images="1000, or all")
+@_options(images="1000, or all", batch_size=64)
 @_common.loading_options
 @_LAYERS
 @click.option("--kind", type=click.Choice(["variance", "std"]), default="variance", show_default=True)
