@@ -8,8 +8,14 @@ from matplotlib.ticker import MaxNLocator
 
 from . import style
 
-LOSSES = {"loss": "loss", "spatial": "$L_{spa}$", "frequency": "$L_{freq}$", "val_loss": "validation loss"}
-ACCURACIES = {"top1": "validation", "train_top1": "training"}
+LOSSES = {
+    "loss": "loss",
+    "spatial": "$L_{spa}$",
+    "frequency": "$L_{freq}$",
+    "val_loss": "validation loss",
+    "val_loss_ema": "validation loss, averaged weights",
+}
+ACCURACIES = {"top1": "validation", "top1_ema": "validation, averaged weights", "train_top1": "training"}
 
 
 def plot(summary: pd.DataFrame) -> Figure:
@@ -35,6 +41,6 @@ def plot(summary: pd.DataFrame) -> Figure:
                 )
             axes.set_xlabel("Epoch")
             axes.set_ylabel(label)
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             axes.legend()
     return figure

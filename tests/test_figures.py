@@ -75,6 +75,14 @@ def test_learning_curve_draws_what_the_run_has():
         training.plot(pd.DataFrame({"loss": [1]}))
 
 
+def test_learning_curve_counts_epochs_in_whole_numbers_and_shows_averaged_weights():
+    summary = pd.DataFrame({"epoch": [1], "loss": [1.0], "top1": [50.0], "top1_ema": [60.0]})
+    loss, accuracy = training.plot(summary).axes
+    low, high = loss.get_xlim()
+    assert [tick for tick in loss.get_xticks() if low <= tick <= high] == [1]
+    assert [line.get_label() for line in accuracy.lines] == ["validation", "validation, averaged weights"]
+
+
 def test_a_name_keeps_its_colour_and_no_two_share_one():
     alone = style.palette(["a2mim"])["a2mim"]
     assert style.palette(["a2mim", "scratch", "simmim"])["a2mim"] == alone
