@@ -115,8 +115,11 @@ def run_reconstruct(
             echo(f"{subject.name} has no mask token: with and without are the same")
 
     def measured(subject: Subject, batch: Batch) -> portions.Arrays:
-        pieces = zip(*(field.split(batch_size) for field in batch), strict=True)
-        found = [_measure(cast(MaskedImageModel, subject.model), Batch(*piece), question) for piece in pieces]
+        model = cast(MaskedImageModel, subject.model)
+        # noise is drawn for a whole batch: alone, an image gets the same whatever the batch size
+        size = 1 if model.fill == "noise" else batch_size
+        pieces = zip(*(field.split(size) for field in batch), strict=True)
+        found = [_measure(model, Batch(*piece), question) for piece in pieces]
         return {key: np.concatenate([one[key] for one in found]) for key in found[0]}
 
     settings = question.settings()

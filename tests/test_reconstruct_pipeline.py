@@ -252,3 +252,9 @@ def test_without_the_extra_there_is_no_ssim_and_a_note_says_so(models, tmp_path,
     assert list(tables(written)["csv"].columns) == ["checkpoint", "token", "image", "l1", "psnr"]
     assert len(said) == 1
     assert "pip install 'a2mim[ssim]'" in said[0]
+
+
+def test_a_fill_of_noise_does_not_depend_on_the_batch(tmp_path):
+    noisy = [write_model(tmp_path / "noisy.pth.tar", fill="noise")]
+    one, other = (run(noisy, tmp_path / f"{size}", batch_size=size)["csv"] for size in (3, 10))
+    pd.testing.assert_frame_equal(pd.read_csv(one), pd.read_csv(other), rtol=1e-4)
