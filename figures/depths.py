@@ -51,8 +51,10 @@ def plot(
         axes[0].set_ylabel(label)
         if positive:
             _scale(axes[0], pd.concat([table[value] for table, _ in panels]))
-        labels = ["pooling"] * min(len(shades), 1)
-        style.legend_above(figure, axes[0], 0.68 * style.COLUMN_WIDTH, shades[:1], labels)
+        handles, labels = style.band()
+        if shades:
+            handles, labels = [*handles, shades[0]], [*labels, "pooling"]
+        style.legend_above(figure, axes[0], 0.68 * style.COLUMN_WIDTH, handles, labels)
     return figure
 
 

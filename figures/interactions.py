@@ -43,8 +43,10 @@ def plot(table: pd.DataFrame, *, noise_floor: bool = True) -> Figure:
         axes.set_ylim(bottom=0)
         axes.set_xlabel("Order $m$")
         axes.set_ylabel("Interaction strength $J^{(m)}$")
-        floor = [Line2D([], [], color="0.4", **NOISE_LINE)] if noise_floor else []
-        style.legend_above(figure, axes, 0.68 * style.COLUMN_WIDTH, floor, ["noise floor"] * len(floor))
+        handles, labels = style.band()
+        if noise_floor:
+            handles, labels = [*handles, Line2D([], [], color="0.4", **NOISE_LINE)], [*labels, "noise floor"]
+        style.legend_above(figure, axes, 0.68 * style.COLUMN_WIDTH, handles, labels)
     return figure
 
 

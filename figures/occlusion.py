@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from . import style
 
@@ -73,8 +73,7 @@ def _draw(panels: Sequence[tuple[Any, pd.DataFrame]], xlabel: str, ticks: Any) -
             axes.tick_params(labelbottom=number + columns >= len(panels))  # nothing stands below
         figure.supxlabel(xlabel, fontsize=8)
         figure.supylabel("Top-1 accuracy (%)", fontsize=8)
-        band = _band_name(panels[0][1])
-        style.legend_above(figure, grid.flat[0], height, [Patch(color="0.8", linewidth=0)] if band else [], band)
+        style.legend_above(figure, grid.flat[0], height, *_band(panels[0][1]))
     return figure
 
 
@@ -93,7 +92,8 @@ def _curves(axes: Axes, table: pd.DataFrame, names: Sequence[str]) -> None:
         axes.plot(mean.index, mean, marker="o", markersize=2.5, label=style.short_name(name), **look)
 
 
-def _band_name(table: pd.DataFrame) -> list[str]:
+def _band(table: pd.DataFrame) -> tuple[list[Artist], list[str]]:
+    handles, labels = style.band()
     if "ci_low" in table:
-        return ["95 % interval"]
-    return ["range over runs"] if table["run"].nunique() > 1 else []
+        return handles, labels
+    return (handles, ["range over runs"]) if table["run"].nunique() > 1 else ([], [])

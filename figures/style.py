@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 COLUMN_WIDTH = 3.4  # one column of a two-column paper
 PAGE_WIDTH = 7.0
@@ -89,6 +90,11 @@ def legend_above(
     columns = (2 if max(map(len, labels)) < 22 else 1) * max(1, round(figure.get_figwidth() / COLUMN_WIDTH))
     figure.legend([*own[0], *handles], labels, loc="outside upper center", ncols=columns)
     figure.set_figheight(height + 0.15 * math.ceil(len(labels) / columns))
+
+
+def band() -> tuple[list[Artist], list[str]]:
+    """What a legend says of the shaded bands."""
+    return [Patch(color="0.8", linewidth=0)], ["95 % interval"]
 
 
 def require(table: pd.DataFrame, columns: Sequence[str], what: str) -> None:

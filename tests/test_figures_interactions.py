@@ -68,7 +68,10 @@ def test_long_and_odd_names_are_shortened_and_fit(tmp_path):
     figure = plot(table(*names))
     figure.savefig(tmp_path / "a.pdf")
     texts = figure.legends[0].get_texts()
-    assert [text.get_text() for text in texts] == [style.short_name(name) for name in names] + ["noise floor"]
+    assert [text.get_text() for text in texts] == [style.short_name(name) for name in names] + [
+        "95 % interval",
+        "noise floor",
+    ]
     edge = figure.bbox
     for text in texts:
         box = text.get_window_extent()

@@ -41,10 +41,10 @@ def test_pooling_is_shaded_once_where_all_agree_and_in_tints_where_not():
     figure = plot(table(a=[8, 8, 4], b=[8, 4, 4]))
     assert shaded(figure.axes[0]) == [(0.25, 0.75), (0.75, 1.25)]
     assert len({patch.get_facecolor() for patch in figure.axes[0].patches}) == 2
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b", "pooling"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b", "95 % interval", "pooling"]
     figure = plot(table(vit=[8, 8]))
     assert not figure.axes[0].patches
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["vit"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["vit", "95 % interval"]
 
 
 def test_values_that_span_much_are_drawn_on_a_scale_of_logarithms():

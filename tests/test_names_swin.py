@@ -128,5 +128,5 @@ def test_an_absolute_position_embedding_is_refused(tmp_path):
 def test_a_mask_of_images_that_are_no_square_asks_for_the_size(tmp_path):
     state = make(NET, NAMES) | {"layers.0.blocks.1.attn_mask": torch.zeros(2, 16, 16)}
     torch.save({"model": state}, tmp_path / "swin.pth")
-    with pytest.raises(InputError, match=r"first map has 32 places, no square; give --model-args img_size=H,W"):
+    with pytest.raises(InputError, match=r"first map has 32 places, no square; give --model-args 'img_size=\[H, W\]'"):
         a2mim.load_encoder(tmp_path / "swin.pth")

@@ -57,7 +57,7 @@ def _count(shapes: Shapes, template: str, start: int = 0) -> int:
 def _side(tokens: int, what: str) -> int:
     side = math.isqrt(tokens)
     if side * side != tokens:
-        raise InputError(f"{what} has {tokens} places, no square; give the image size with --model-args img_size=H,W")
+        raise InputError(f"{what} has {tokens} places, no square; give the size with --model-args 'img_size=[H, W]'")
     return side
 
 

@@ -24,7 +24,7 @@ def _image_size(state: Mapping[str, torch.Tensor]) -> Mapping[str, object]:
         return {}
     places = mask.shape[0] * mask.shape[1]
     if math.isqrt(places) ** 2 != places:
-        raise InputError(f"the first map has {places} places, no square; give --model-args img_size=H,W")
+        raise InputError(f"the first map has {places} places, no square; give --model-args 'img_size=[H, W]'")
     return {"img_size": math.isqrt(places) * patches.shape[-1]}
 
 
