@@ -257,7 +257,7 @@ def probes(networks: tuple[str, ...], pairs: int, batch_size: int, device: str, 
         times = paired_times(bench.throughput(bench.subject_of(network, device), batch_size), pairs)
         shares = times[:, :1] / times[:, 1:]
         quartiles = ["{:.2f} ({:.2f}-{:.2f})".format(*np.quantile(share, [0.5, 0.25, 0.75])) for share in shares.T]
-        bare_ms = np.median(times[:, 0]) * 1e3
+        bare_ms = np.median(times[:, 0]) * 1e3 / len(bench.RATIOS)
         click.echo(f"{network:<24}{batch_size:>6}{bare_ms:>9.1f}" + "".join(f"{cell:>22}" for cell in quartiles))
     if memory:
         click.echo(f"peak memory of {bench.MEMORY_NETWORK} beyond the network's own, MB: few and many images")

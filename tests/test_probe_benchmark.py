@@ -13,7 +13,7 @@ def test_all_sides_send_as_many_images_through_the_network():
     subject.model.register_forward_hook(lambda _, given, __: passed.append(len(given[0])))
     for side in sides:
         side()
-    assert passed == [8] * len(sides)
+    assert passed == [8] * len(sides) * len(probe_benchmark.RATIOS)
 
 
 def test_a_timm_architecture_gets_random_weights():
