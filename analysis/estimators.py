@@ -27,7 +27,8 @@ CONTEXTS = 12  # of the efficient estimator, for each pair and order
 BLOCK = 4096  # contexts evaluated in one go: bounds the memory of the coalitions, changes no result
 GROUP = 8  # pairs that share their contexts where few players are present, or few absent
 ROUNDING = 1e-9  # sums below it, as a share of their terms, are zero
-EDGE = 0.25  # share of players, present or absent, below which they are few; at 0.15 the error at 0.2n was 1.7 times as large
+# share of players, present or absent, below which they are few; with 0.15 the error at 0.2n was 1.7 times as large
+EDGE = 0.25
 
 
 class Measured(NamedTuple):
