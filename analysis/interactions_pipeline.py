@@ -18,7 +18,7 @@ from a2mim.figures import interaction_map
 from a2mim.figures import interactions as interactions_figure
 
 from . import budget, comparison, interactions, outputs, parts, pipeline
-from .games import PatchGame, amp_noise, check_grid
+from .games import PatchGame, amp_noise, check_grid, eval_mode
 from .pairs import check_pairs
 from .parts import Parts
 from .pipeline import Images, Subject
@@ -291,9 +291,8 @@ def _right(subject: Subject, image: torch.Tensor, label: int) -> bool:
 
 
 def _logits(subject: Subject, batch: torch.Tensor) -> torch.Tensor:
-    place = next(subject.model.parameters()).device
-    with torch.inference_mode():
-        return subject.model.eval()(batch.to(place)).cpu()
+    with torch.inference_mode(), eval_mode(subject.model):
+        return subject.model(batch.to(pipeline.place_of(subject))).cpu()
 
 
 def _pictures(subject: Subject, images: Images, chosen: Sequence[int]) -> dict[int, np.ndarray]:

@@ -93,8 +93,8 @@ def run_occlusion(
     questions = [
         Occlusion(grid or (1, 1), ratios, runs, one, patches, nested, batch_shared_mask, seed) for one in fills
     ]
-    subjects = pipeline.load_classifiers(checkpoints, images, names=names, device=device, echo=echo, **loading)
     wanted = _salient(patches, saliency, saliency_checkpoint, saliency_head)
+    subjects = pipeline.load_classifiers(checkpoints, images, names=names, device=device, echo=echo, **loading)
     guide = _guide(wanted, subjects, device, loading)
     cells = grid or _grid(guide or subjects[0], wanted)
     _check_cells(cells, subjects, guide, wanted)
@@ -103,11 +103,11 @@ def run_occlusion(
 
     def measured(subject: Subject, batch: Batch) -> portions.Arrays:
         rank = _saliency(guide or subject, subject, wanted, cells) if wanted else None
-        place = pipeline.place_of(subject)
+        shown = batch.images.to(pipeline.place_of(subject), non_blocking=True)  # once for all fills
         return {
             one.fill: occlusion.correct(
                 subject.model,
-                batch.images.to(place, non_blocking=True),
+                shown,
                 batch.labels,
                 batch.indices.tolist(),
                 one,
