@@ -47,6 +47,7 @@ class BaseTask(ABC):
     model: nn.Module  # holds every weight that is trained
     optimizer: torch.optim.Optimizer
     best_metric: str | None = None  # of ``evaluate``, the larger the better; None keeps no best checkpoint
+    val_interval: int = 1  # epochs between two evaluations; the last epoch always has one
 
     @abstractmethod
     def loss(self, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -59,7 +60,7 @@ class BaseTask(ABC):
         """Called after each step of the optimiser that moved the weights: momentum encoders, averages of weights."""
 
     def evaluate(self) -> Metrics:
-        """What is measured after each epoch; the same numbers in every process (see ``a2mim.distributed.total``)."""
+        """What is measured after an epoch; the same numbers in every process (see ``a2mim.distributed.total``)."""
         return {}
 
     @abstractmethod
@@ -301,12 +302,14 @@ class Trainer:
         lr = self._lr()
         metrics = {key: value / self.counts[key] for key, value in self.sums.items()}
         distributed.share_buffers(self.task.model)
-        metrics.update(self.task.evaluate())
+        done = self.epoch + 1
+        if done == self.settings.epochs or done % self.task.val_interval == 0:
+            metrics.update(self.task.evaluate())
         unreadable = distributed.union(self.loader.unreadable)
         waited = distributed.total(self.waited)[0] / distributed.world()
         self.sums.clear()
         self.counts.clear()
-        self.epoch, self.batch = self.epoch + 1, 0
+        self.epoch, self.batch = done, 0
         score = metrics.get(self.task.best_metric or "", -math.inf)
         better, self.best = score > self.best, max(score, self.best)
         speed = images / seconds

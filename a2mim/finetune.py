@@ -47,6 +47,7 @@ class FinetuneTask(engine.BaseTask):
         self.ema = None
         if settings.model_ema:
             self.ema = ModelEmaV3(model, decay=settings.model_ema_decay, use_warmup=settings.model_ema_warmup)
+        self.val_interval = settings.val_interval
         self.best_metric = "top1_ema" if self.ema else "top1"
         self.updates = 0
         self.best = -1.0  # top-1 of the best epoch, and what it took for what

@@ -29,6 +29,7 @@ FREE_ON_RESUME = {
     "checkpoint_hist",
     "recovery_interval",
     "picture_interval",
+    "val_interval",
     "torchcompile",
     "grad_checkpointing",
     "log_tensorboard",
@@ -119,7 +120,8 @@ class Run:
             with open(file, newline="", encoding="utf-8") as handle:
                 rows = [old for old in csv.DictReader(handle) if int(old["epoch"]) < row["epoch"]]
         text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(row), extrasaction="ignore", restval="", lineterminator="\n")
+        columns = dict.fromkeys([*row, *(name for old in rows for name in old)])  # not every epoch is evaluated
+        writer = csv.DictWriter(text, fieldnames=list(columns), restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows([*rows, row])
         files.write_text(file, text.getvalue())

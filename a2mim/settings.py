@@ -305,6 +305,7 @@ class FinetuneSettings(TrainSettings):
     test_img_size: int | None = option(
         None, "side of the validation images in pixels; default: img_size", between=COUNT
     )
+    val_interval: int = option(1, "epochs between two evaluations; the last one is always evaluated", between=COUNT)
     knn: bool = option(False, "train nothing: accuracy of the nearest neighbours among the encoder's features")
     knn_k: int = option(20, "neighbours that vote", between=COUNT)
     knn_temperature: float = option(0.07, "temperature of their votes", between=(1e-3, float("inf")))

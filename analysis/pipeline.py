@@ -52,6 +52,7 @@ class Images:
     seed: int = 0
     workers: int | None = None  # None: four for files, none for the embedded images, which are in memory
     class_map: str | None = None  # see ``class_map``
+    classes: str | None = None  # these sub-folders of data_dir alone; see ``open_images``
 
     def or_limit(self, limit: int) -> Images:
         """These images, and no more than ``limit`` where no number was given."""
@@ -63,7 +64,7 @@ class Images:
         Raises:
             InputError: fewer images than ``limit``, or what the source or the map raises.
         """
-        source = mapped(open_images(self.dataset, self.data_dir, self.split), self.class_map)
+        source = mapped(open_images(self.dataset, self.data_dir, self.split, classes=self.classes), self.class_map)
         if self.limit and self.limit > len(source):
             raise InputError(f"{self.limit} images asked for, {source.name} has {len(source)} ({self.split})")
         return source

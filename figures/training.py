@@ -36,9 +36,8 @@ def plot(summary: pd.DataFrame) -> Figure:
         for axes, (label, names) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
             colours = style.palette(names)
             for column, name in names.items():
-                axes.plot(
-                    summary["epoch"], summary[column], color=colours[column], label=name, marker=".", markersize=4
-                )
+                seen = summary.dropna(subset=[column])  # not every epoch is evaluated
+                axes.plot(seen["epoch"], seen[column], color=colours[column], label=name, marker=".", markersize=4)
             axes.set_xlabel("Epoch")
             axes.set_ylabel(label)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

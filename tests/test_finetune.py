@@ -49,6 +49,15 @@ def test_end_to_end(tmp_path, pretrained):
     assert any(not torch.equal(before[name], after[name]) for name in before)
 
 
+def test_epochs_between_evaluations_are_trained_alone(tmp_path, pretrained):
+    folder = run(tmp_path, pretrained, epochs=5, val_interval=2)
+    rows = rows_of(folder)
+    assert [bool(row["top1"]) for row in rows] == [False, True, False, True, True]
+    assert all(row["loss"] for row in rows)
+    every = rows_of(run(tmp_path, pretrained, epochs=5))
+    assert rows[-1]["top1"] == every[-1]["top1"]
+
+
 def rows_of(folder, name="summary.csv"):
     with open(folder / name, newline="") as handle:
         return list(csv.DictReader(handle))

@@ -1,6 +1,7 @@
 """The way from checkpoints to files, where it is more than a call."""
 
 import pytest
+from small_data import write_images
 
 import a2mim
 from a2mim.analysis import pipeline
@@ -48,3 +49,12 @@ def test_all_models_are_given_the_same_images(reference):
     assert indices != [batch.indices.tolist() for batch in pipeline.Images(limit=30, seed=5).loader(report)]
     assert images.or_limit(5) is images
     assert pipeline.Images().or_limit(5).limit == 5
+
+
+def test_some_classes_of_a_folder_alone_are_looked_at(tmp_path):
+    write_images(tmp_path, *(f"val/{name}/{number}.png" for name in ("cat", "dog", "owl") for number in range(2)))
+    (tmp_path / "classes.txt").write_text("cat\nowl\n")
+    images = pipeline.Images(data_dir=str(tmp_path), classes=str(tmp_path / "classes.txt"))
+    assert images.source().classes == ("cat", "owl")
+    assert len(images.source()) == 4
+    assert images.describe()["classes"].endswith("classes.txt")

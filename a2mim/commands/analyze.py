@@ -133,6 +133,7 @@ def _options(images: str, batch_size: int | None = None) -> Callable[[Callable[.
             "--dataset", default="fashion", show_default=True, help="Embedded images, 'folder', or a timm name."
         ),
         click.option("--data-dir", help="Folder of images."),
+        click.option("--classes", help="These classes of it alone: imagenet100, or a file with a sub-folder a line."),
         click.option("--split", default="val", show_default=True),
         click.option("--images", "limit", type=click.IntRange(1), help=f"Number of images.  [default: {images}]"),
         click.option("--batch-size", "-b", type=click.IntRange(1), default=batch_size, show_default=True)
@@ -358,7 +359,7 @@ def _analyse(module: str, function: str, options: dict[str, Any]) -> None:
 
     from a2mim.analysis import pipeline
 
-    ours = ("dataset", "data_dir", "split", "limit", "workers", "class_map")
+    ours = ("dataset", "data_dir", "classes", "split", "limit", "workers", "class_map")
     images = pipeline.Images(**{key: options.pop(key) for key in ours if key in options}, seed=options["seed"])
     checkpoints: Sequence[str] = options.pop("checkpoints")
     loading = _common.loading(options)

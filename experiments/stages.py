@@ -1,0 +1,178 @@
+"""Long experiments as stages: each one public command that writes one folder.
+
+A stage that is complete, by the same command on the same inputs, is not run again; one that was stopped goes on; one
+that was run with other settings is set aside (``NAME.old-1``) and run anew. Several processes may be started with the
+same stages in one folder: each takes what no other has under way. What is known of a stage lies in
+``<output>/stages/<name>.json``.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from a2mim import checkpoint, files
+from a2mim.errors import RunError
+
+WAIT = 2.0  # seconds between two looks at what others have under way
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One command and the folder that it writes.
+
+    Args:
+        name: of the folder; names of stages that share an output are distinct.
+        command: a public command without its flags for the output; ``{name}`` stands for the folder of stage ``name``.
+        needs: stages whose folders the command reads.
+    """
+
+    name: str
+    command: str
+    needs: tuple[Stage, ...] = ()
+
+    @property
+    def trains(self) -> bool:
+        return self.command.split()[0] != "a2mim-analyze"
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for stages that compute the same: the command, and those of all that it reads."""
+        parts = [self.command, *(f"{need.name}={need.fingerprint}" for need in self.needs)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+    def folder(self, output: Path) -> Path:
+        return output / self.name
+
+    def arguments(self, output: Path) -> list[str]:
+        """The command with its folders; a training that has a checkpoint goes on from it."""
+        folders = {need.name: shlex.quote(str(need.folder(output))) for need in self.needs}
+        words = shlex.split(self.command.format_map(folders))
+        if not self.trains:  # analyses find their own parts
+            return [*words, "--output", str(self.folder(output))]
+        resume = ["--resume", str(self.folder(output))] if (self.folder(output) / checkpoint.LAST).is_file() else []
+        return [*words, "--output", str(output), "--experiment", self.name, *resume]
+
+
+def in_order(stages: Iterable[Stage]) -> list[Stage]:
+    """The stages and all that they need, each once, what is needed first.
+
+    Raises:
+        ValueError: two different stages of one name.
+    """
+    found: dict[str, Stage] = {}
+    for stage in stages:
+        for one in (*in_order(stage.needs), stage):
+            if found.setdefault(one.name, one) != one:
+                raise ValueError(f"two stages are called {one.name}: {found[one.name].command} and {one.command}")
+    return list(found.values())
+
+
+def complete(stage: Stage, output: Path) -> bool:
+    record = _record(stage, output)
+    return record.get("fingerprint") == stage.fingerprint and "seconds" in record and stage.folder(output).is_dir()
+
+
+def seconds(stage: Stage, output: Path) -> float:
+    """What a complete stage took."""
+    return float(_record(stage, output)["seconds"])
+
+
+def run(stages: Iterable[Stage], output: str | Path) -> None:
+    """Run what is not complete.
+
+    Raises:
+        RunError: a command failed; what is complete stays, and the same call goes on from there.
+    """
+    output, left = Path(output), in_order(stages)
+    total = len(left)
+    while left := [stage for stage in left if not complete(stage, output)]:
+        ready = [stage for stage in left if all(complete(need, output) for need in stage.needs)]
+        if not any(_try(stage, output, f"[{total - len(left) + 1}/{total}]") for stage in ready):
+            time.sleep(WAIT)  # all that could be done now is under way elsewhere
+
+
+def plan(stages: Iterable[Stage], output: str | Path) -> list[str]:
+    """The commands in order, as they would be typed; a remark behind those that are complete."""
+    output = Path(output)
+    lines = []
+    for stage in in_order(stages):
+        done = "   # complete" if complete(stage, output) else ""
+        lines.append(shlex.join(stage.arguments(output)) + done)
+    return lines
+
+
+def _try(stage: Stage, output: Path, place: str) -> bool:
+    """Run a stage unless another process does; whether it was run here."""
+    with _claim(output / "stages" / f"{stage.name}.lock") as mine:
+        if not mine or complete(stage, output):
+            return mine
+        _make_way(stage, output)
+        program, *arguments = stage.arguments(output)
+        click.secho(f"{place} $ {shlex.join([program, *arguments])}", bold=True)
+        about: dict[str, Any] = {"fingerprint": stage.fingerprint, "command": stage.command}
+        about["needs"] = [need.name for need in stage.needs]
+        files.write_json(_place(stage, output), about)
+        started = time.perf_counter()
+        code = subprocess.run([str(Path(sys.executable).parent / program), *arguments], check=False).returncode
+        if code:
+            raise RunError(f"stage {stage.name} ended with status {code}; the same command goes on from there")
+        about |= {"seconds": round(time.perf_counter() - started, 1), "machine": platform.machine()}
+        files.write_json(_place(stage, output), about)
+        return True
+
+
+@contextmanager
+def _claim(path: Path) -> Iterator[bool]:
+    """Whether the lock was free; it is free again when the process ends, however it ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", encoding="utf-8") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def _make_way(stage: Stage, output: Path) -> None:
+    """Set aside a folder of other settings, or of a training that was stopped before it saved anything."""
+    folder = stage.folder(output)
+    if not folder.exists():
+        return
+    same = _record(stage, output).get("fingerprint") == stage.fingerprint
+    if same and (not stage.trains or (folder / checkpoint.LAST).is_file()):
+        return
+    number = 1
+    while (aside := folder.with_name(f"{folder.name}.old-{number}")).exists():
+        number += 1
+    folder.rename(aside)
+    click.echo(f"{folder} was made with other settings, or is empty; set aside as {aside.name}")
+
+
+def _place(stage: Stage, output: Path) -> Path:
+    return output / "stages" / f"{stage.name}.json"
+
+
+def _record(stage: Stage, output: Path) -> dict[str, Any]:
+    try:
+        return json.loads(_place(stage, output).read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+
+
+def names(stages: Sequence[Stage]) -> list[str]:
+    return [stage.name for stage in stages]

@@ -1,0 +1,224 @@
+"""The trainings that the claims share: which networks, pre-trained how, evaluated how, at which scale.
+
+The claims ask for the same trainings by the same names, so that each is run once for all of them.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from a2mim.errors import InputError
+
+from .stages import Stage
+
+# What is changed in a pre-training, by the name that tables and figures use. The ablations of section 5.4 start from
+# SimMIM with the mean colour: a token that replaces features after the stem, no L_freq.
+BASELINE = "--method a2mim --token replace --mask-layer stem --freq-lambda 0"
+VARIANTS = {
+    "random": "--lr 0 --warmup-epochs 0 --epochs 1",  # weights stay as they begin
+    "inpainting": "--method inpainting",
+    "simmim": "--method simmim",
+    "mocov3": "--method mocov3",
+    "a2mim": "--method a2mim",
+    "replace-stem": BASELINE,
+    "freq-plain": "--method a2mim --token replace --mask-layer stem --freq-weight none",
+    "freq-focal": "--method a2mim --token replace --mask-layer stem",
+}
+SCRATCH = "scratch"  # no pre-training: supervised training from random weights
+METHODS = (SCRATCH, "inpainting", "simmim", "mocov3", "a2mim")
+
+
+def flags_of(variant: str) -> str:
+    """Flags of a pre-training: one of ``VARIANTS``, or ``add-SITE``: the token is added there, no L_freq."""
+    if variant.startswith("add-"):
+        return f"--method a2mim --token add --mask-layer {variant.removeprefix('add-')} --freq-lambda 0"
+    return VARIANTS[variant]
+
+
+@dataclass(frozen=True)
+class Network:
+    """An architecture with its recipes.
+
+    Args:
+        label: in figures and tables.
+        recipe: of the pre-training; ``own`` has those of methods with a recipe of their own.
+        places: sites of the ablation of the token's place (Figure 6), from the input to the output.
+        scratch: checkpoint or flags that say which architecture is trained from scratch.
+        finetune, linear: recipes of the evaluations.
+    """
+
+    label: str
+    recipe: str
+    places: tuple[str, ...]
+    scratch: str
+    finetune: str
+    linear: str
+    own: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is trained and measured, on what.
+
+    Args:
+        networks: by the names that files use.
+        data: flags that name the images, for every command.
+        pretrain, finetune, linear: further flags of the trainings.
+        seeds: of the trainings.
+        analyses: further flags of each analysis.
+        cost: in words.
+    """
+
+    name: str
+    networks: Mapping[str, Network]
+    cost: str
+    data: str = ""
+    pretrain: str = ""
+    finetune: str = ""
+    linear: str = ""
+    seeds: tuple[int, ...] = (0,)
+    analyses: Mapping[str, str] = field(default_factory=dict)
+
+    def pretraining(self, network: str, variant: str, seed: int) -> Stage:
+        """Pre-training of a network; see ``VARIANTS``."""
+        net, flags = self.networks[network], flags_of(variant)
+        # the last of a flag counts: what a variant is goes before what the scale says
+        words = ["a2mim-pretrain -c", net.own.get(variant, net.recipe), self.pretrain, flags, f"--seed {seed}"]
+        return Stage(f"{network}-{variant}-{seed}", " ".join([*filter(None, words), self.data]).strip())
+
+    def classifier(self, network: str, variant: str, seed: int, linear: bool = False) -> Stage:
+        """End-to-end fine-tuning, or linear probing, from a pre-training or (``SCRATCH``) from random weights."""
+        net = self.networks[network]
+        recipe, more, ending = (
+            (net.linear, self.linear, "linear") if linear else (net.finetune, self.finetune, "finetuned")
+        )
+        needs = () if variant == SCRATCH else (self.pretraining(network, variant, seed),)
+        start = f"{{{needs[0].name}}}" if needs else f"{net.scratch} --from-scratch"
+        words = ["a2mim-finetune", start, f"-c {recipe}", more, f"--seed {seed}", self.data]
+        return Stage(f"{network}-{variant}-{seed}-{ending}", " ".join(filter(None, words)), needs)
+
+    def analysis(self, name: str, runs: Mapping[str, Stage], folder: str, flags: str = "") -> Stage:
+        """An analysis of several runs, each by the name it gets in the table."""
+        needs = tuple(runs.values())
+        given = " ".join(f"{{{need.name}}} --name {shlex.quote(called)}" for called, need in runs.items())
+        words = [f"a2mim-analyze {name}", given, self.analyses.get(name, ""), flags, self.data_of_analyses]
+        return Stage(folder, " ".join(filter(None, words)), needs)
+
+    @property
+    def data_of_analyses(self) -> str:
+        """The flags that analyses know; of ``--limit`` they have their own."""
+        words = shlex.split(self.data)
+        return shlex.join(words[words.index("--data-dir") :][:2]) if "--data-dir" in words else ""
+
+
+def _multistep(epochs: int) -> str:
+    """The recipe's steps at the same shares of a run of other length."""
+    return f"--epochs {epochs} --decay-milestones {math.ceil(0.6 * epochs)},{math.ceil(0.8 * epochs)}"
+
+
+SMALL_NETWORKS = {
+    "vit": Network(
+        label="small ViT",
+        recipe="fashion-vit",
+        places=("stem", "block2", "block6"),
+        scratch="fashion-vit-pretrained",
+        finetune="fashion-finetune",
+        linear="fashion-linear",
+    ),
+    "resnet": Network(
+        label="small ResNet",
+        recipe="fashion-resnet",
+        places=("stem", "stage3", "stage4"),
+        scratch="fashion-resnet-pretrained",
+        finetune="fashion-finetune",
+        linear="fashion-linear",
+    ),
+}
+PAPER_NETWORKS = {
+    "vit": Network(
+        label="ViT-S",
+        recipe="paper-vit-small-in100",
+        places=("stem", "block2", "block5", "block8", "block11"),
+        scratch="--model vit_small_patch16_224",
+        finetune="deit-100-in100",
+        linear="linear-moco",
+        own={"simmim": "simmim-vit-small-in100", "mocov3": "mocov3-vit-small-in100"},
+    ),
+    "resnet": Network(
+        label="ResNet-50",
+        recipe="paper-resnet50-in100",
+        places=("stem", "stage1", "stage2", "stage3", "stage4"),
+        scratch="--model resnet50",
+        finetune="deit-100-in100",
+        linear="linear-moco",
+        own={"simmim": "simmim-resnet50-in100", "mocov3": "mocov3-resnet50-in100"},
+    ),
+}
+
+DEMO = Scale(
+    "demo",
+    SMALL_NETWORKS,
+    cost="minutes on two cores",
+    pretrain="--limit 2000 --epochs 2",
+    finetune="--limit 1000 --epochs 3 --val-interval 3",
+    linear=f"--limit 1000 {_multistep(3)} --val-interval 3",
+    analyses={
+        "occlusion": "--images 200 --runs 2",
+        "interactions": "--images 4 --pairs 12 --contexts 8",
+        "spectrum": "--images 200",
+        "variance": "--images 200",
+        "reconstruct": "--images 200",
+    },
+)
+SMALL = Scale(
+    "small",
+    SMALL_NETWORKS,
+    cost="three hours of one core, or as many of two as half of it",
+    pretrain="--limit 15000 --epochs 2",
+    finetune="--limit 2000 --epochs 10 --val-interval 10",
+    linear=f"--limit 2000 {_multistep(10)} --val-interval 10",
+    seeds=(0, 1, 2),
+    analyses={
+        "occlusion": "--images 500 --runs 3",
+        "interactions": "--images 10 --pairs 60 --contexts 12",
+        "spectrum": "--images 500",
+        "variance": "--images 500",
+        "reconstruct": "--images 500",
+    },
+)
+PAPER = Scale(
+    "paper",
+    PAPER_NETWORKS,
+    cost="hundreds of GPU-hours; the cost of each recipe stands in it",
+    seeds=(0, 1, 2),
+    analyses={"interactions": "--images 100 --pairs 200 --contexts 12"},
+)
+SCALES = {scale.name: scale for scale in (DEMO, SMALL, PAPER)}
+FASHION = Path("/usr/share/datasets/fashion-mnist")  # where Debian's package dataset-fashion-mnist puts the files
+
+
+def scale_of(name: str, data_dir: str | None = None, seeds: tuple[int, ...] = ()) -> Scale:
+    """The scale of that name on these images.
+
+    Raises:
+        InputError: a scale that needs images, and none were named or found.
+    """
+    scale = SCALES[name]
+    if name == "small" and data_dir is None:
+        if not FASHION.is_dir():
+            raise InputError(
+                f"scale 'small' needs the original Fashion-MNIST files: install the Debian package "
+                f"dataset-fashion-mnist (it puts them into {FASHION}), or name a folder with --data-dir"
+            )
+        data_dir = str(FASHION)
+    if name == "paper" and data_dir is None:
+        raise InputError("scale 'paper' needs ImageNet: name its folder with --data-dir")
+    return replace(
+        scale,
+        data=f"--data-dir {shlex.quote(data_dir)}" if data_dir else "",
+        seeds=seeds or scale.seeds,
+    )
