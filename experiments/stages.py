@@ -16,7 +16,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +91,13 @@ def seconds(stage: Stage, output: Path) -> float:
     return float(_record(stage, output)["seconds"])
 
 
-def run(stages: Iterable[Stage], output: str | Path) -> None:
+def execute(command: Sequence[str]) -> int:
+    """Run one of our commands in a process of its own; its exit status."""
+    program, *arguments = command
+    return subprocess.run([str(Path(sys.executable).parent / program), *arguments], check=False).returncode
+
+
+def run(stages: Iterable[Stage], output: str | Path, execute: Callable[[Sequence[str]], int] = execute) -> None:
     """Run what is not complete.
 
     Raises:
@@ -101,7 +107,8 @@ def run(stages: Iterable[Stage], output: str | Path) -> None:
     total = len(left)
     while left := [stage for stage in left if not complete(stage, output)]:
         ready = [stage for stage in left if all(complete(need, output) for need in stage.needs)]
-        if not any(_try(stage, output, f"[{total - len(left) + 1}/{total}]") for stage in ready):
+        place = f"[{total - len(left) + 1}/{total}]"
+        if not any(_try(stage, output, place, execute) for stage in ready):
             time.sleep(WAIT)  # all that could be done now is under way elsewhere
 
 
@@ -115,20 +122,19 @@ def plan(stages: Iterable[Stage], output: str | Path) -> list[str]:
     return lines
 
 
-def _try(stage: Stage, output: Path, place: str) -> bool:
+def _try(stage: Stage, output: Path, place: str, execute: Callable[[Sequence[str]], int]) -> bool:
     """Run a stage unless another process does; whether it was run here."""
     with _claim(output / "stages" / f"{stage.name}.lock") as mine:
         if not mine or complete(stage, output):
             return mine
         _make_way(stage, output)
-        program, *arguments = stage.arguments(output)
-        click.secho(f"{place} $ {shlex.join([program, *arguments])}", bold=True)
+        command = stage.arguments(output)
+        click.secho(f"{place} $ {shlex.join(command)}", bold=True)
         about: dict[str, Any] = {"fingerprint": stage.fingerprint, "command": stage.command}
         about["needs"] = [need.name for need in stage.needs]
         files.write_json(_place(stage, output), about)
         started = time.perf_counter()
-        code = subprocess.run([str(Path(sys.executable).parent / program), *arguments], check=False).returncode
-        if code:
+        if code := execute(command):
             raise RunError(f"stage {stage.name} ended with status {code}; the same command goes on from there")
         about |= {"seconds": round(time.perf_counter() - started, 1), "machine": platform.machine()}
         files.write_json(_place(stage, output), about)
@@ -172,7 +178,3 @@ def _record(stage: Stage, output: Path) -> dict[str, Any]:
         return json.loads(_place(stage, output).read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
         return {}
-
-
-def names(stages: Sequence[Stage]) -> list[str]:
-    return [stage.name for stage in stages]

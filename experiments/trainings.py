@@ -28,6 +28,7 @@ VARIANTS = {
     "freq-plain": "--method a2mim --token replace --mask-layer stem --freq-weight none",
     "freq-focal": "--method a2mim --token replace --mask-layer stem",
 }
+END_TO_END, LINEAR = "end to end", "linear"
 SCRATCH = "scratch"  # no pre-training: supervised training from random weights
 METHODS = (SCRATCH, "inpainting", "simmim", "mocov3", "a2mim")
 
@@ -46,17 +47,18 @@ class Network:
     Args:
         label: in figures and tables.
         recipe: of the pre-training; ``own`` has those of methods with a recipe of their own.
-        places: sites of the ablation of the token's place (Figure 6), from the input to the output.
+        places: sites of the ablation of the token's place (Figure 6), from the input to the output; ``inside`` is the
+            one that A2MIM takes.
         scratch: checkpoint or flags that say which architecture is trained from scratch.
-        finetune, linear: recipes of the evaluations.
+        evaluations: recipes by the name of the evaluation.
     """
 
     label: str
     recipe: str
     places: tuple[str, ...]
+    inside: str
     scratch: str
-    finetune: str
-    linear: str
+    evaluations: Mapping[str, str]
     own: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -67,7 +69,7 @@ class Scale:
     Args:
         networks: by the names that files use.
         data: flags that name the images, for every command.
-        pretrain, finetune, linear: further flags of the trainings.
+        pretrain: further flags of every pre-training; ``evaluate`` of the evaluations, by recipe.
         seeds: of the trainings.
         analyses: further flags of each analysis.
         cost: in words.
@@ -78,8 +80,7 @@ class Scale:
     cost: str
     data: str = ""
     pretrain: str = ""
-    finetune: str = ""
-    linear: str = ""
+    evaluate: Mapping[str, str] = field(default_factory=dict)
     seeds: tuple[int, ...] = (0,)
     analyses: Mapping[str, str] = field(default_factory=dict)
 
@@ -90,29 +91,21 @@ class Scale:
         words = ["a2mim-pretrain -c", net.own.get(variant, net.recipe), self.pretrain, flags, f"--seed {seed}"]
         return Stage(f"{network}-{variant}-{seed}", " ".join([*filter(None, words), self.data]).strip())
 
-    def classifier(self, network: str, variant: str, seed: int, linear: bool = False) -> Stage:
-        """End-to-end fine-tuning, or linear probing, from a pre-training or (``SCRATCH``) from random weights."""
+    def classifier(self, network: str, variant: str, seed: int, evaluation: str = END_TO_END) -> Stage:
+        """A classifier from a pre-training or, for ``SCRATCH``, from random weights, by one of the evaluations."""
         net = self.networks[network]
-        recipe, more, ending = (
-            (net.linear, self.linear, "linear") if linear else (net.finetune, self.finetune, "finetuned")
-        )
+        recipe = net.evaluations[evaluation]
         needs = () if variant == SCRATCH else (self.pretraining(network, variant, seed),)
         start = f"{{{needs[0].name}}}" if needs else f"{net.scratch} --from-scratch"
-        words = ["a2mim-finetune", start, f"-c {recipe}", more, f"--seed {seed}", self.data]
+        words = ["a2mim-finetune", start, f"-c {recipe}", self.evaluate.get(recipe, ""), f"--seed {seed}", self.data]
+        ending = evaluation.replace(END_TO_END, "finetuned").translate(str.maketrans(" ", "-", "()"))
         return Stage(f"{network}-{variant}-{seed}-{ending}", " ".join(filter(None, words)), needs)
 
-    def analysis(self, name: str, runs: Mapping[str, Stage], folder: str, flags: str = "") -> Stage:
-        """An analysis of several runs, each by the name it gets in the table."""
-        needs = tuple(runs.values())
-        given = " ".join(f"{{{need.name}}} --name {shlex.quote(called)}" for called, need in runs.items())
-        words = [f"a2mim-analyze {name}", given, self.analyses.get(name, ""), flags, self.data_of_analyses]
-        return Stage(folder, " ".join(filter(None, words)), needs)
-
-    @property
-    def data_of_analyses(self) -> str:
-        """The flags that analyses know; of ``--limit`` they have their own."""
-        words = shlex.split(self.data)
-        return shlex.join(words[words.index("--data-dir") :][:2]) if "--data-dir" in words else ""
+    def analysis(self, name: str, network: str, seed: int, runs: Mapping[str, Stage], flags: str = "") -> Stage:
+        """An analysis of a network's runs of one seed, each called in the table by the name it has here."""
+        given = " ".join(f"{{{stage.name}}} --name {variant}" for variant, stage in runs.items())
+        words = [f"a2mim-analyze {name}", given, self.analyses.get(name, ""), flags, self.data]
+        return Stage(f"{network}-{seed}-{name}", " ".join(filter(None, words)), tuple(runs.values()))
 
 
 def _multistep(epochs: int) -> str:
@@ -125,17 +118,17 @@ SMALL_NETWORKS = {
         label="small ViT",
         recipe="fashion-vit",
         places=("stem", "block2", "block6"),
+        inside="block2",
         scratch="fashion-vit-pretrained",
-        finetune="fashion-finetune",
-        linear="fashion-linear",
+        evaluations={END_TO_END: "fashion-finetune", LINEAR: "fashion-linear"},
     ),
     "resnet": Network(
         label="small ResNet",
         recipe="fashion-resnet",
         places=("stem", "stage3", "stage4"),
+        inside="stage3",
         scratch="fashion-resnet-pretrained",
-        finetune="fashion-finetune",
-        linear="fashion-linear",
+        evaluations={END_TO_END: "fashion-finetune", LINEAR: "fashion-linear"},
     ),
 }
 PAPER_NETWORKS = {
@@ -143,19 +136,33 @@ PAPER_NETWORKS = {
         label="ViT-S",
         recipe="paper-vit-small-in100",
         places=("stem", "block2", "block5", "block8", "block11"),
+        inside="block5",
         scratch="--model vit_small_patch16_224",
-        finetune="deit-100-in100",
-        linear="linear-moco",
+        evaluations={END_TO_END: "deit-100-in100"},
         own={"simmim": "simmim-vit-small-in100", "mocov3": "mocov3-vit-small-in100"},
     ),
     "resnet": Network(
         label="ResNet-50",
         recipe="paper-resnet50-in100",
         places=("stem", "stage1", "stage2", "stage3", "stage4"),
+        inside="stage3",
         scratch="--model resnet50",
-        finetune="deit-100-in100",
-        linear="linear-moco",
+        evaluations={END_TO_END: "deit-100-in100"},
         own={"simmim": "simmim-resnet50-in100", "mocov3": "mocov3-resnet50-in100"},
+    ),
+}
+IMAGENET_NETWORKS = {  # of Tables 1 and 2
+    "vit-imagenet": replace(
+        PAPER_NETWORKS["vit"],
+        recipe="paper-vit-small",
+        evaluations={END_TO_END: "deit-100-ld065"},
+        own={"simmim": "simmim-vit-small", "mocov3": "mocov3-vit-small"},
+    ),
+    "resnet-imagenet": replace(
+        PAPER_NETWORKS["resnet"],
+        recipe="paper-resnet50",
+        evaluations={f"{END_TO_END} (A3)": "rsb-a3", f"{END_TO_END} (A2)": "rsb-a2", LINEAR: "linear-moco"},
+        own={"simmim": "simmim-resnet50", "mocov3": "mocov3-resnet50", "inpainting": "inpainting-resnet50"},
     ),
 }
 
@@ -164,8 +171,10 @@ DEMO = Scale(
     SMALL_NETWORKS,
     cost="minutes on two cores",
     pretrain="--limit 2000 --epochs 2",
-    finetune="--limit 1000 --epochs 3 --val-interval 3",
-    linear=f"--limit 1000 {_multistep(3)} --val-interval 3",
+    evaluate={
+        "fashion-finetune": "--limit 1000 --epochs 3 --val-interval 3",
+        "fashion-linear": f"--limit 1000 {_multistep(3)} --val-interval 3",
+    },
     analyses={
         "occlusion": "--images 200 --runs 2",
         "interactions": "--images 4 --pairs 12 --contexts 8",
@@ -179,8 +188,10 @@ SMALL = Scale(
     SMALL_NETWORKS,
     cost="three hours of one core, or as many of two as half of it",
     pretrain="--limit 15000 --epochs 2",
-    finetune="--limit 2000 --epochs 10 --val-interval 10",
-    linear=f"--limit 2000 {_multistep(10)} --val-interval 10",
+    evaluate={
+        "fashion-finetune": "--limit 2000 --epochs 10 --val-interval 10",
+        "fashion-linear": f"--limit 2000 {_multistep(10)} --val-interval 10",
+    },
     seeds=(0, 1, 2),
     analyses={
         "occlusion": "--images 500 --runs 3",
@@ -195,7 +206,13 @@ PAPER = Scale(
     PAPER_NETWORKS,
     cost="hundreds of GPU-hours; the cost of each recipe stands in it",
     seeds=(0, 1, 2),
-    analyses={"interactions": "--images 100 --pairs 200 --contexts 12"},
+    analyses={
+        "occlusion": "--classes imagenet100",
+        "interactions": "--classes imagenet100 --images 100 --pairs 200 --contexts 12",
+        "spectrum": "--classes imagenet100 --images 1000",
+        "variance": "--classes imagenet100 --images 1000",
+        "reconstruct": "--classes imagenet100 --images 1000",
+    },
 )
 SCALES = {scale.name: scale for scale in (DEMO, SMALL, PAPER)}
 FASHION = Path("/usr/share/datasets/fashion-mnist")  # where Debian's package dataset-fashion-mnist puts the files

@@ -1,0 +1,203 @@
+"""A claim of the paper as something that can be run: stages, tables, findings.
+
+Each claim is a module of its own whose docstring says the claim, its place in the paper, the command, the cost and what
+would count for and against it; its ``CLAIM`` says which trainings and analyses it takes, how their results become tidy
+tables, and what these say. ``python -m a2mim.experiments.<module> --scale demo`` runs it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import platform
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+import pandas as pd
+
+from a2mim import files
+from a2mim.errors import InputError, RunError
+
+from . import stages
+from .findings import Finding
+from .stages import Stage
+from .trainings import SCALES, Scale, scale_of
+
+Tables = Mapping[str, pd.DataFrame]
+VERSIONS = ("a2mim", "torch", "timm", "numpy")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a module of a claim declares.
+
+    Args:
+        doc: docstring of the module; its first paragraph is the claim.
+        place: in the paper.
+        tables: names of the tables that it makes.
+        stages: what has to be run at a scale; empty where it is not run here.
+        collect: tables by name, from the folders of the stages.
+        findings: what the tables say.
+        pictures: ready pictures among the stages' folders, by the name they get; for what no table holds.
+    """
+
+    doc: str
+    place: str
+    tables: tuple[str, ...]
+    stages: Callable[[Scale], list[Stage]]
+    collect: Callable[[Scale, Path], dict[str, pd.DataFrame]]
+    findings: Callable[[Tables], list[Finding]]
+    pictures: Callable[[Scale, Path], dict[str, Path]] = lambda *_: {}
+
+    @property
+    def statement(self) -> str:
+        """The claim in one sentence."""
+        return " ".join(self.doc.strip().split("\n\n")[0].split())
+
+
+def measured(scale: Scale, output: Path, name: str, runs: Callable[[str, int], Stage], file: str = "") -> pd.DataFrame:
+    """One table of an analysis of all networks and seeds.
+
+    Args:
+        name: of the analysis; ``file`` is its table, by default of that name.
+        runs: network, seed -> the analysis' stage, whose checkpoints are called by their variants.
+    """
+    found = []
+    for network, net in scale.networks.items():
+        for seed in scale.seeds:
+            table = pd.read_csv(runs(network, seed).folder(output) / f"{file or name}.csv")
+            about = {"network": net.label, "method": table["checkpoint"], "seed": seed}
+            called = [f"{network}-{variant}-{seed}" for variant in table["checkpoint"]]
+            found.append(pd.DataFrame({"checkpoint": called, **about}).join(table.drop(columns="checkpoint")))
+    return pd.concat(found, ignore_index=True)
+
+
+def accuracies(scale: Scale, output: Path, classifiers: Iterable[tuple[dict[str, Any], Stage]]) -> pd.DataFrame:
+    """A row for each classifier: what is given of it, and the last epoch's top-1 (%) and cross-entropy."""
+    rows = []
+    for about, stage in classifiers:
+        last = pd.read_csv(stage.folder(output) / "summary.csv").iloc[-1]
+        rows.append({**about, "top1": last["top1"], "val_loss": last["val_loss"]})
+    return pd.DataFrame(rows)
+
+
+def run(
+    claims: Sequence[Claim],
+    scale: Scale,
+    output: Path,
+    results: Path,
+    execute: Callable[[Sequence[str]], int] = stages.execute,
+) -> None:
+    """Run what is not complete of the claims' stages, and write their tables to ``results``.
+
+    Raises:
+        RunError: a command failed; what is complete stays.
+    """
+    todo = [stage for claim in claims for stage in claim.stages(scale)]
+    stages.run(todo, output, execute)
+    for claim in claims:
+        for name, table in claim.collect(scale, output).items():
+            files.write_text(results / f"{name}.csv", table.to_csv(index=False))
+        for name, picture in claim.pictures(scale, output).items():
+            with files.atomic(results / name) as partial:
+                shutil.copyfile(picture, partial)
+    _describe(scale, todo, output, results)
+
+
+def read_tables(claim: Claim, results: Path) -> dict[str, pd.DataFrame]:
+    """The tables of a claim from a folder of results; those that are not there are left out."""
+    there = {name: results / f"{name}.csv" for name in claim.tables}
+    return {name: pd.read_csv(path) for name, path in there.items() if path.is_file()}
+
+
+def found(claim: Claim, results: Path) -> list[Finding]:
+    """What a folder of results says of the claim; nothing where tables are missing."""
+    tables = read_tables(claim, results)
+    return claim.findings(tables) if claim.tables and len(tables) == len(claim.tables) else []
+
+
+def _describe(scale: Scale, todo: Iterable[Stage], output: Path, results: Path) -> None:
+    """about.json: scale, machine, versions, and the command and time of each stage; earlier stages stay listed."""
+    path = results / "about.json"
+    before = json.loads(path.read_text(encoding="utf-8")).get("stages", {}) if path.is_file() else {}
+    listed = {
+        stage.name: {"command": stage.command, "seconds": stages.seconds(stage, output)}
+        for stage in stages.in_order(todo)
+    }
+    machine = {"architecture": platform.machine(), "system": platform.system(), "python": platform.python_version()}
+    about = {
+        "scale": scale.name,
+        "seeds": scale.seeds,
+        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "machine": machine,
+        "versions": {name: version(name) for name in VERSIONS},
+        "stages": {**before, **listed},
+    }
+    files.write_json(path, about)
+
+
+def options(command: Callable[..., None]) -> Callable[..., None]:
+    """What every claim takes on the command line."""
+    for option in (
+        click.option("--plan", is_flag=True, help="Print the commands and the cost, and end."),
+        click.option("--seed", "seeds", type=int, multiple=True, help="Once for each.  [default: the scale's]"),
+        click.option("--data-dir", help="Folder of images.  [default: the scale's]"),
+        click.option("--output", help="Folder for runs and results.  [default: runs/claims-SCALE]"),
+        click.option("--scale", "name", type=click.Choice(list(SCALES)), default="demo", show_default=True),
+    ):
+        command = option(command)
+    return command
+
+
+def start(
+    claims: Sequence[Claim], name: str, output: str | None, data_dir: str | None, seeds: tuple[int, ...], plan: bool
+) -> Path | None:
+    """What the command line of a claim, or of all, does before it shows what was found: the folder of the results."""
+    try:
+        scale = scale_of(name, data_dir if data_dir or name != "paper" or not plan else "IMAGENET", seeds)
+        folder = Path(output or f"runs/claims-{name}")
+        if plan:
+            show_plan(claims, scale, folder)
+            return None
+        run(claims, scale, folder, folder / "results")
+    except (InputError, RunError) as error:
+        raise click.ClickException(str(error)) from error
+    return folder / "results"
+
+
+def show_plan(claims: Sequence[Claim], scale: Scale, output: Path) -> None:
+    """The commands in order and what they cost."""
+    todo = [stage for claim in claims for stage in claim.stages(scale)]
+    for line in stages.plan(todo, output):
+        click.echo(line)
+    for claim in claims:
+        if not claim.stages(scale):
+            click.echo(claim.doc.strip())
+    if todo:
+        click.echo(f"# {len(stages.in_order(todo))} commands; cost: {scale.cost}")
+
+
+def show(claim: Claim, results: Path) -> None:
+    """The claim and what was found, on the screen."""
+    click.secho(f"\n{claim.statement}  ({claim.place})", bold=True)
+    for finding in found(claim, results):
+        click.echo(f"* {finding.statement}\n    {finding.measured}\n    -> {finding.verdict}")
+
+
+def main(claim: Claim) -> None:
+    """The command line of one claim."""
+
+    @click.command(help=claim.doc.strip().replace("\n\n", "\n\n\b\n", 1))
+    @options
+    def command(**given: Any) -> None:
+        results = start([claim], **given)
+        if results:
+            show(claim, results)
+            click.echo(f"\ntables: {results}")
+
+    command()

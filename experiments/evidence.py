@@ -1,0 +1,121 @@
+"""All claims at one scale, and the page that says what was found: ``python -m a2mim.experiments.evidence``.
+
+Runs what is not complete of every claim's stages, writes their tables and pictures, and a page README.md beside them:
+claim by claim the paper's statement, what was measured, and whether that supports it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from a2mim import files
+
+from . import (
+    claims,
+    classification,
+    feature_maps,
+    interaction_orders,
+    loss_ablation,
+    occlusion_robustness,
+    reconstructions,
+    token_place,
+    transfer,
+)
+from .findings import OPEN, OPPOSED, SUPPORTED, Finding
+from .trainings import SCALES
+
+MODULES = (
+    occlusion_robustness,
+    interaction_orders,
+    feature_maps,
+    reconstructions,
+    classification,
+    token_place,
+    loss_ablation,
+    transfer,
+)
+CLAIMS = tuple(module.CLAIM for module in MODULES)
+
+
+def page(results: Path) -> str:
+    """The Markdown page of a folder of results."""
+    about = json.loads((results / "about.json").read_text(encoding="utf-8"))
+    found = {claim: claims.found(claim, results) for claim in CLAIMS}
+    lines = [
+        "# What the paper claims, and what was measured here",
+        "",
+        *_setting(about),
+        "",
+        *_counts(found.values()),
+        "",
+    ]
+    for module, claim in zip(MODULES, CLAIMS, strict=True):
+        lines += [f"## {claim.statement}", "", f"{claim.place[0].upper()}{claim.place[1:]} of the paper; "]
+        lines[-1] += f"`python -m {module.__name__} --scale {about['scale']}`"
+        lines += ["", *_table(found[claim])]
+    return "\n".join([*lines, *_commands(about)]).rstrip() + "\n"
+
+
+def _setting(about: dict[str, Any]) -> list[str]:
+    scale = SCALES[about["scale"]]
+    machine, stages = about["machine"], about["stages"].values()
+    hours = sum(stage["seconds"] for stage in stages) / 3600
+    labels = " and ".join(net.label for net in scale.networks.values())
+    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
+    flags = "; ".join(f"{what} `{given}`" for what, given in {"pre-training": scale.pretrain, **scale.evaluate}.items())
+    return [
+        f"Scale `{scale.name}`: {labels}; seeds {', '.join(map(str, about['seeds']))}; {flags}. "
+        f"{len(stages)} commands, {hours:.1f} hours of one core or more in all ({machine['architecture']}, no GPU; "
+        f"{versions}; {about['created'][:10]}).",
+        "",
+        "Intervals are 95 % of the mean of paired differences over seeds (Student's t). A statement is supported where "
+        "its whole interval has the claimed sign, not supported where it has the other, undecided where it holds 0. "
+        "Nothing is corrected for the number of statements: of forty without any truth in them one would be called "
+        "supported by chance. Networks and images are small and training is short: this says whether an effect is seen "
+        "at this scale, not whether the paper is right at its own.",
+    ]
+
+
+def _counts(found: Iterable[list[Finding]]) -> list[str]:
+    counted = Counter(finding.verdict for findings in found for finding in findings)
+    said = ", ".join(f"{counted[verdict]} {verdict}" for verdict in (SUPPORTED, OPPOSED, OPEN))
+    return [f"**Of {counted.total()} statements: {said}.**"]
+
+
+def _table(found: list[Finding]) -> list[str]:
+    if not found:
+        return ["Not run here.", ""]
+    rows = [f"| {one.statement} | {one.measured} | {_marked(one.verdict)} |" for one in found]
+    return ["| statement | measured | verdict |", "|---|---|---|", *rows, ""]
+
+
+def _marked(verdict: str) -> str:
+    return f"**{verdict}**" if verdict != OPEN else verdict
+
+
+def _commands(about: dict[str, Any]) -> list[str]:
+    lines = ["## Commands", "", "`{name}` stands for the folder of that stage.", "", "| stage | command | seconds |"]
+    rows = [f"| {name} | `{stage['command']}` | {stage['seconds']:.0f} |" for name, stage in about["stages"].items()]
+    return [*lines, "|---|---|---|", *rows]
+
+
+@click.command(help=__doc__.split("\n\n")[1])
+@claims.options
+def main(**given: Any) -> None:
+    results = claims.start(CLAIMS, **given)
+    if results is None:
+        return
+    for claim in CLAIMS:
+        claims.show(claim, results)
+    files.write_text(results / "README.md", page(results))
+    click.echo(f"\nresults: {results / 'README.md'}")
+
+
+if __name__ == "__main__":
+    main()

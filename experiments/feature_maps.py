@@ -1,0 +1,78 @@
+"""Inpainting and masked image modelling filter high frequencies out of a CNN's feature maps where contrastive
+pre-training keeps them, and masked image modelling lowers the variance of the maps where the others raise it.
+
+Paper: section 3.3, Figure 3 (ResNet-50). The ViT is measured alike, though the paper does not show it.
+Command: python -m a2mim.experiments.feature_maps --scale demo
+Cost: of the pre-trainings it shares with ``classification``, and seconds (small networks) for each encoder.
+For it: the relative log amplitude at the highest frequency, averaged over layers, is lower with inpainting and SimMIM
+than with MoCo v3; the logarithm of the variance, averaged over layers, is lower with SimMIM and A2MIM than with
+supervised training, inpainting and MoCo v3.
+Against it: a difference of the other sign, beyond the interval over seeds.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .claims import Claim, Tables, main, measured
+from .findings import Finding, judge, per_seed
+from .stages import Stage
+from .trainings import SCRATCH, Scale
+
+PRETRAINED = ("random", "inpainting", "mocov3", "simmim", "a2mim")
+ANALYSES = ("spectrum", "variance")
+
+
+def analysis(scale: Scale, name: str, network: str, seed: int) -> Stage:
+    runs = {method: scale.pretraining(network, method, seed) for method in PRETRAINED}
+    runs = {"random": runs.pop("random"), "supervised": scale.classifier(network, SCRATCH, seed), **runs}
+    return scale.analysis(name, network, seed, runs)
+
+
+def stages(scale: Scale) -> list[Stage]:
+    return [
+        analysis(scale, name, network, seed) for seed in scale.seeds for network in scale.networks for name in ANALYSES
+    ]
+
+
+def collect(scale: Scale, output: Path) -> dict[str, pd.DataFrame]:
+    def table(name: str, file: str = "") -> pd.DataFrame:
+        return measured(scale, output, name, lambda network, seed: analysis(scale, name, network, seed), file)
+
+    return {
+        "spectrum": table("spectrum"),
+        "spectrum_at": table("spectrum", "spectrum_at"),
+        "variance": table("variance"),
+    }
+
+
+def findings(tables: Tables) -> list[Finding]:
+    found = []
+    spectrum = tables["spectrum"]
+    of_layer = spectrum.groupby(["network", "method", "seed", "layer"], sort=False)["frequency"]
+    highest = spectrum[spectrum["frequency"] == of_layer.transform("max")]
+    variance = tables["variance"].assign(log=lambda table: np.log(table["variance"]))
+    for network in dict.fromkeys(spectrum["network"]):
+        by_seed = per_seed(highest[highest["network"] == network], "log_amplitude")
+        for method in ("inpainting", "simmim"):
+            statement = f"{network}: {method} filters high frequencies out, against contrastive pre-training"
+            measure = "log amplitude at the highest frequency, mean over layers"
+            found.append(judge(statement, by_seed, method, "mocov3", measure=measure, expected=-1))
+        by_seed = per_seed(variance[variance["network"] == network], "log")
+        for method in ("simmim", "a2mim"):
+            for than in ("supervised", "inpainting", "mocov3"):
+                statement = f"{network}: {method} has maps of less variance than {than}"
+                measure = "ln of the variance, mean over layers"
+                found.append(judge(statement, by_seed, method, than, measure=measure, expected=-1))
+    return found
+
+
+CLAIM = Claim(
+    __doc__, "section 3.3, Figure 3", ("spectrum", "spectrum_at", "variance"), stages, collect, findings
+)  # fmt: skip
+
+if __name__ == "__main__":
+    main(CLAIM)

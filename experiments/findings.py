@@ -1,0 +1,74 @@
+"""What a comparison over seeds says of a statement: the difference, its interval, a verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import scipy.stats
+
+SUPPORTED, OPPOSED, OPEN = "supported", "not supported", "undecided at this scale"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One statement of the paper beside one measurement."""
+
+    statement: str
+    measured: str
+    verdict: str
+
+
+def interval(values: Sequence[float] | pd.Series) -> tuple[float, float, float]:
+    """Mean and the ends of its 95 % interval by Student's t; NaN ends for a single value.
+
+    Args:
+        values: one for each seed; NaN are left out.
+    """
+    seen = np.asarray(values, dtype=float)
+    seen = seen[np.isfinite(seen)]
+    mean = float(seen.mean()) if len(seen) else math.nan
+    if len(seen) < 2:
+        return mean, math.nan, math.nan
+    reach = float(scipy.stats.t.ppf(0.975, len(seen) - 1) * seen.std(ddof=1) / math.sqrt(len(seen)))
+    return mean, mean - reach, mean + reach
+
+
+def per_seed(table: pd.DataFrame, value: str, column: str = "method") -> pd.DataFrame:
+    """Means of ``value`` by seed (rows) and method (columns)."""
+    return table.pivot_table(index="seed", columns=column, values=value, sort=False)
+
+
+def judge(
+    statement: str,
+    by_seed: pd.DataFrame,
+    better: str,
+    than: str,
+    *,
+    measure: str,
+    expected: int = 1,
+) -> Finding:
+    """Compare two methods seed by seed.
+
+    Supported where the whole 95 % interval of the paired difference has the sign that the statement gives it, not
+    supported where it has the other, undecided where it holds 0 or there is one seed alone.
+
+    Args:
+        by_seed: as ``per_seed`` makes it.
+        measure: what the numbers are, in words.
+        expected: sign of ``better - than`` by the statement, 1 or -1.
+    """
+    if not {better, than} <= set(by_seed.columns):
+        absent = ", ".join(sorted({better, than} - set(by_seed.columns)))
+        return Finding(statement, f"no runs of {absent}", OPEN)
+    pairs = by_seed[[better, than]].dropna()
+    mean, low, high = interval(pairs[better] - pairs[than])
+    verdict = SUPPORTED if expected * low > 0 and expected * high > 0 else OPEN
+    verdict = OPPOSED if expected * low < 0 and expected * high < 0 else verdict
+    within = f" ({low:+.2f} to {high:+.2f})" if math.isfinite(low) else ""
+    many = f"{len(pairs)} seeds" if len(pairs) != 1 else "1 seed"
+    values = f"{better} {pairs[better].mean():.2f}, {than} {pairs[than].mean():.2f}"
+    return Finding(statement, f"{measure}: {values}; difference {mean:+.2f}{within}, {many}", verdict)
