@@ -90,6 +90,12 @@ def test_a_run_goes_on(tmp_path):
     assert "begun with batch_size=16, and cannot go on with batch_size=8" in said
 
 
+def test_a_recipe_of_another_method_is_given_again_when_its_run_goes_on(tmp_path):
+    arguments = ["-c", "fashion-resnet", "--method", "mocov3", *FAST, "--output", tmp_path, "--experiment", "m"]
+    call("pretrain", *arguments, "--epochs", 1)
+    assert "resumed after 1 epochs" in call("pretrain", *arguments, "--epochs", 2, "--resume", tmp_path / "m")
+
+
 def test_resume_auto_takes_no_run_that_is_called_otherwise(tmp_path):
     quiet = [*NET, *FAST, "--output", tmp_path, "--picture-interval", 0]
     call("pretrain", *quiet, "--experiment", "vit-long")

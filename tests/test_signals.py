@@ -2,7 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
+from pathlib import Path
 
 import pytest
 from processes import result, start
@@ -84,6 +88,28 @@ def test_a_command_saves_and_says_why_it_left(tmp_path, number, status, capfd):
         assert read_checkpoint(tmp_path / "r" / "last.pth.tar")["step"] == (16 if expected == 0 else 10)
     said = capfd.readouterr().err
     assert f"stopped: {name(number)}; saved, go on with --resume {tmp_path / 'r'}" in said
+
+
+def test_a_signal_to_all_processes_of_a_job_leaves_the_workers_at_work(tmp_path):
+    command = [
+        str(Path(sys.executable).parent / "a2mim-pretrain"),
+        *TINY,
+        "--output",
+        str(tmp_path),
+        "--experiment",
+        "r",
+    ]
+    command += ["--epochs", "500", "--workers", "1", "--log-interval", "1"]
+    with subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True) as job:
+        log = tmp_path / "r" / "log.jsonl"
+        deadline = time.monotonic() + 120
+        while not (log.is_file() and '"train"' in log.read_text()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        os.killpg(job.pid, signal.SIGTERM)
+        said = job.communicate(timeout=120)[1]
+    assert job.returncode == 75, said
+    assert "stopped: SIGTERM; saved" in said
+    assert '"stopped"' in log.read_text()
 
 
 def test_one_process_that_is_asked_takes_the_others_along(tmp_path):

@@ -149,7 +149,12 @@ def resolve(kind: type[S], config: str | None, begun: Path | None, values: dict[
     if begun is not None:
         layers[f"{begun / 'args.yaml'}"] = recipes.read(begun / "args.yaml")
     if config is not None:
-        layers["the recipe"] = recipes.read(recipes.find(config, recipe_folders()))
+        recipe = recipes.read(recipes.find(config, recipe_folders()))
+        if begun is not None and "method" not in recipe:  # as when it began: the recipe lends what the method uses
+            used = layers[f"{begun / 'args.yaml'}"]
+            known = {entry.name for entry in dataclasses.fields(kind)}
+            recipe = {key: value for key, value in recipe.items() if key in used or key not in known}
+        layers["the recipe"] = recipe
     settings = kind.from_values(*layers.values(), values)
     for where, recipe in layers.items():
         for line in recipes.differences(recipe, settings.as_values(), where):

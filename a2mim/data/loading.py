@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, get_worker_info
 
-from a2mim import seeds
+from a2mim import seeds, signals
 from a2mim.data.sources import ImageSource, UnreadableError, balanced_subset
 from a2mim.data.timm_sources import TimmStream
 from a2mim.data.transforms import ImageTransform
@@ -229,7 +229,7 @@ class _Numbered:
             persistent_workers=settings.workers > 0,
             pin_memory=settings.pin_memory,
             collate_fn=_unchanged,
-            worker_init_fn=_ignore_ctrl_c,
+            worker_init_fn=_leave_signals,
             generator=torch.Generator(),  # otherwise every epoch would draw a number from the global one
         )
 
@@ -322,7 +322,7 @@ class _Stream:
             num_workers=self.settings.workers,
             pin_memory=self.settings.pin_memory,
             collate_fn=_unchanged,
-            worker_init_fn=_ignore_ctrl_c,
+            worker_init_fn=_leave_signals,
             generator=seeds.generator(self.settings.seed, "stream", epoch),  # timm's readers shuffle by it
         )
         if self.settings.rank and not self.settings.shuffle:
@@ -386,9 +386,12 @@ def _stack(samples: list[tuple[torch.Tensor, int, int]], transform: Transform) -
     return Batch(pixels, torch.tensor(labels), torch.tensor(indices))
 
 
-def _ignore_ctrl_c(_: int) -> None:
-    """Ctrl-C reaches every process of a terminal; the one that trains decides when to end, with its workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _leave_signals(_: int) -> None:
+    """A terminal and a job system signal every process; the one that trains decides when to end, with its workers."""
+    for number in signals.ASKING:
+        signal.signal(number, signal.SIG_IGN)
+    # a second SIGTERM ends a worker: the first of a shutdown may have been the job system's, the next is the loader's
+    signal.signal(signal.SIGTERM, lambda number, _: signal.signal(number, signal.SIG_DFL))
 
 
 def _unchanged(item: Any) -> Any:
