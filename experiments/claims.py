@@ -61,7 +61,7 @@ class Claim:
 
 
 def measured(scale: Scale, output: Path, name: str, runs: Callable[[str, int], Stage], file: str = "") -> pd.DataFrame:
-    """One table of an analysis of all networks and seeds.
+    """One table of an analysis of all networks and seeds that are complete; empty where none is.
 
     Args:
         name: of the analysis; ``file`` is its table, by default of that name.
@@ -70,17 +70,22 @@ def measured(scale: Scale, output: Path, name: str, runs: Callable[[str, int], S
     found = []
     for network, net in scale.networks.items():
         for seed in scale.seeds:
-            table = pd.read_csv(runs(network, seed).folder(output) / f"{file or name}.csv")
+            stage = runs(network, seed)
+            if not stages.complete(stage, output):
+                continue
+            table = pd.read_csv(stage.folder(output) / f"{file or name}.csv")
             about = {"network": net.label, "method": table["checkpoint"], "seed": seed}
             called = [f"{network}-{variant}-{seed}" for variant in table["checkpoint"]]
             found.append(pd.DataFrame({"checkpoint": called, **about}).join(table.drop(columns="checkpoint")))
-    return pd.concat(found, ignore_index=True)
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 
 def accuracies(scale: Scale, output: Path, classifiers: Iterable[tuple[dict[str, Any], Stage]]) -> pd.DataFrame:
-    """A row for each classifier: what is given of it, and the last epoch's top-1 (%) and cross-entropy."""
+    """A row for each complete classifier: what is given of it, and the last epoch's top-1 (%) and cross-entropy."""
     rows = []
     for about, stage in classifiers:
+        if not stages.complete(stage, output):
+            continue
         last = pd.read_csv(stage.folder(output) / "summary.csv").iloc[-1]
         rows.append({**about, "top1": last["top1"], "val_loss": last["val_loss"]})
     return pd.DataFrame(rows)
@@ -91,19 +96,26 @@ def run(
     scale: Scale,
     output: Path,
     results: Path,
-    execute: Callable[[Sequence[str]], int] = stages.execute,
+    execute: Callable[[Sequence[str]], int] | None = stages.execute,
 ) -> None:
     """Run what is not complete of the claims' stages, and write their tables to ``results``.
+
+    Args:
+        execute: runs a command; None runs nothing, and tables are made of what is complete.
 
     Raises:
         RunError: a command failed; what is complete stays.
     """
     todo = [stage for claim in claims for stage in claim.stages(scale)]
-    stages.run(todo, output, execute)
+    if execute:
+        stages.run(todo, output, execute)
     for claim in claims:
         for name, table in claim.collect(scale, output).items():
-            files.write_text(results / f"{name}.csv", table.to_csv(index=False))
+            if len(table):
+                files.write_text(results / f"{name}.csv", table.to_csv(index=False))
         for name, picture in claim.pictures(scale, output).items():
+            if not picture.is_file():
+                continue
             with files.atomic(results / name) as partial:
                 shutil.copyfile(picture, partial)
     _describe(scale, todo, output, results)
@@ -128,6 +140,7 @@ def _describe(scale: Scale, todo: Iterable[Stage], output: Path, results: Path) 
     listed = {
         stage.name: {"command": stage.command, "seconds": stages.seconds(stage, output)}
         for stage in stages.in_order(todo)
+        if stages.complete(stage, output)
     }
     machine = {"architecture": platform.machine(), "system": platform.system(), "python": platform.python_version()}
     about = {
@@ -145,6 +158,7 @@ def options(command: Callable[..., None]) -> Callable[..., None]:
     """What every claim takes on the command line."""
     for option in (
         click.option("--plan", is_flag=True, help="Print the commands and the cost, and end."),
+        click.option("--collect", is_flag=True, help="Run nothing; make tables of what is complete."),
         click.option("--seed", "seeds", type=int, multiple=True, help="Once for each.  [default: the scale's]"),
         click.option("--data-dir", help="Folder of images.  [default: the scale's]"),
         click.option("--output", help="Folder for runs and results.  [default: runs/claims-SCALE]"),
@@ -155,7 +169,13 @@ def options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def start(
-    claims: Sequence[Claim], name: str, output: str | None, data_dir: str | None, seeds: tuple[int, ...], plan: bool
+    claims: Sequence[Claim],
+    name: str,
+    output: str | None,
+    data_dir: str | None,
+    seeds: tuple[int, ...],
+    plan: bool,
+    collect: bool,
 ) -> Path | None:
     """What the command line of a claim, or of all, does before it shows what was found: the folder of the results."""
     try:
@@ -164,7 +184,7 @@ def start(
         if plan:
             show_plan(claims, scale, folder)
             return None
-        run(claims, scale, folder, folder / "results")
+        run(claims, scale, folder, folder / "results", None if collect else stages.execute)
     except (InputError, RunError) as error:
         raise click.ClickException(str(error)) from error
     return folder / "results"

@@ -19,7 +19,7 @@ import pandas as pd
 
 from .claims import Claim, Tables, accuracies, main
 from .findings import Finding, judge, per_seed
-from .stages import Stage
+from .stages import Stage, complete
 from .trainings import END_TO_END, IMAGENET_NETWORKS, LINEAR, METHODS, SCRATCH, Scale
 
 
@@ -46,15 +46,16 @@ def collect(scale: Scale, output: Path) -> dict[str, pd.DataFrame]:
         for method in METHODS:
             for evaluation in net.evaluations:
                 for seed in scale.seeds:
-                    epochs = _epochs(output, None if method == SCRATCH else scale.pretraining(network, method, seed))
-                    about = {"network": net.label, "method": method, "evaluation": evaluation, "seed": seed}
                     stage = scale.classifier(network, method, seed, evaluation)
-                    rows.append(({**about, "pretrain_epochs": epochs}, stage))
+                    about = {"network": net.label, "method": method, "evaluation": evaluation, "seed": seed}
+                    rows.append(({**about, "pretrain_epochs": _epochs(output, stage)}, stage))
     return {"classification": accuracies(scale, output, rows)}
 
 
-def _epochs(output: Path, pretraining: Stage | None) -> int:
-    return len(pd.read_csv(pretraining.folder(output) / "summary.csv")) if pretraining else 0
+def _epochs(output: Path, classifier: Stage) -> int:
+    """Epochs of the pre-training that a complete classifier began from."""
+    needed = [need for need in classifier.needs if complete(need, output)]
+    return sum(len(pd.read_csv(need.folder(output) / "summary.csv")) for need in needed)
 
 
 def findings(tables: Tables) -> list[Finding]:

@@ -99,6 +99,16 @@ def test_nothing_is_run_twice(output, scale):
     claims.run(CLAIMS, scale, output, output / "results", refuse)
 
 
+def test_what_is_complete_is_collected_and_nothing_run(scale, output, tmp_path):
+    more = replace(scale, seeds=(0, 1))
+    claims.run(CLAIMS, more, output, tmp_path / "results", execute=None)
+    for name in ("occlusion", "token_place", "reconstruct_bands"):
+        table = pd.read_csv(tmp_path / "results" / f"{name}.csv")
+        assert table.equals(pd.read_csv(output / "results" / f"{name}.csv"))
+    claims.run(CLAIMS, more, tmp_path / "none", tmp_path / "nothing", execute=None)
+    assert [path.name for path in (tmp_path / "nothing").iterdir()] == ["about.json"]
+
+
 def test_missing_tables_are_not_judged(tmp_path):
     (tmp_path / "about.json").write_text(
         json.dumps(
