@@ -60,23 +60,22 @@ class Claim:
         return " ".join(self.doc.strip().split("\n\n")[0].split())
 
 
-def measured(scale: Scale, output: Path, name: str, runs: Callable[[str, int], Stage], file: str = "") -> pd.DataFrame:
+def measured(scale: Scale, output: Path, file: str, analysis: Callable[[Scale, str, int], Stage]) -> pd.DataFrame:
     """One table of an analysis of all networks and seeds that are complete; empty where none is.
 
     Args:
-        name: of the analysis; ``file`` is its table, by default of that name.
-        runs: network, seed -> the analysis' stage, whose checkpoints are called by their variants.
+        file: name of the table in the folders of the analysis.
+        analysis: scale, network, seed -> its stage, whose checkpoints are called by their variants.
     """
     found = []
-    for network, net in scale.networks.items():
-        for seed in scale.seeds:
-            stage = runs(network, seed)
-            if not stages.complete(stage, output):
-                continue
-            table = pd.read_csv(stage.folder(output) / f"{file or name}.csv")
-            about = {"network": net.label, "method": table["checkpoint"], "seed": seed}
-            called = [f"{network}-{variant}-{seed}" for variant in table["checkpoint"]]
-            found.append(pd.DataFrame({"checkpoint": called, **about}).join(table.drop(columns="checkpoint")))
+    for network, seed in scale.each():
+        stage = analysis(scale, network, seed)
+        if not stages.complete(stage, output):
+            continue
+        table = pd.read_csv(stage.folder(output) / f"{file}.csv")
+        about = {"network": scale.networks[network].label, "method": table["checkpoint"], "seed": seed}
+        called = [f"{network}-{variant}-{seed}" for variant in table["checkpoint"]]
+        found.append(pd.DataFrame({"checkpoint": called, **about}).join(table.drop(columns="checkpoint")))
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 
@@ -161,7 +160,8 @@ def options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--collect", is_flag=True, help="Run nothing; make tables of what is complete."),
         click.option("--seed", "seeds", type=int, multiple=True, help="Once for each.  [default: the scale's]"),
         click.option("--data-dir", help="Folder of images.  [default: the scale's]"),
-        click.option("--output", help="Folder for runs and results.  [default: runs/claims-SCALE]"),
+        click.option("--results", help="Folder for the tables.  [default: results in OUTPUT]"),
+        click.option("--output", help="Folder for the runs.  [default: runs/claims-SCALE]"),
         click.option("--scale", "name", type=click.Choice(list(SCALES)), default="demo", show_default=True),
     ):
         command = option(command)
@@ -172,6 +172,7 @@ def start(
     claims: Sequence[Claim],
     name: str,
     output: str | None,
+    results: str | None,
     data_dir: str | None,
     seeds: tuple[int, ...],
     plan: bool,
@@ -184,10 +185,11 @@ def start(
         if plan:
             show_plan(claims, scale, folder)
             return None
-        run(claims, scale, folder, folder / "results", None if collect else stages.execute)
+        place = Path(results or folder / "results")
+        run(claims, scale, folder, place, None if collect else stages.execute)
     except (InputError, RunError) as error:
         raise click.ClickException(str(error)) from error
-    return folder / "results"
+    return place
 
 
 def show_plan(claims: Sequence[Claim], scale: Scale, output: Path) -> None:

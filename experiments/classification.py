@@ -32,10 +32,9 @@ def stages(scale: Scale) -> list[Stage]:
     scale = networks_of(scale)
     return [
         scale.classifier(network, method, seed, evaluation)
-        for seed in scale.seeds
-        for network, net in scale.networks.items()
+        for network, seed in scale.each()
         for method in METHODS
-        for evaluation in net.evaluations
+        for evaluation in scale.networks[network].evaluations
     ]
 
 

@@ -43,7 +43,7 @@ MODULES = (
 CLAIMS = tuple(module.CLAIM for module in MODULES)
 
 
-def page(results: Path) -> str:
+def text(results: Path) -> str:
     """The Markdown page of a folder of results."""
     about = json.loads((results / "about.json").read_text(encoding="utf-8"))
     found = {claim: claims.found(claim, results) for claim in CLAIMS}
@@ -107,14 +107,16 @@ def _commands(about: dict[str, Any]) -> list[str]:
 
 @click.command(help=__doc__.split("\n\n")[1])
 @claims.options
-def main(**given: Any) -> None:
+@click.option("--page", help="The page.  [default: README.md beside the tables]")
+def main(page: str | None, **given: Any) -> None:
     results = claims.start(CLAIMS, **given)
     if results is None:
         return
     for claim in CLAIMS:
         claims.show(claim, results)
-    files.write_text(results / "README.md", page(results))
-    click.echo(f"\nresults: {results / 'README.md'}")
+    written = Path(page or results / "README.md")
+    files.write_text(written, text(results))
+    click.echo(f"\npage: {written}")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ Against it: a difference of the other sign, beyond the interval over seeds.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,30 +24,21 @@ from .stages import Stage
 from .trainings import SCRATCH, Scale
 
 PRETRAINED = ("random", "inpainting", "mocov3", "simmim", "a2mim")
-ANALYSES = ("spectrum", "variance")
 
 
-def analysis(scale: Scale, name: str, network: str, seed: int) -> Stage:
+def analysis(scale: Scale, network: str, seed: int, name: str) -> Stage:
     runs = {method: scale.pretraining(network, method, seed) for method in PRETRAINED}
     runs = {"random": runs.pop("random"), "supervised": scale.classifier(network, SCRATCH, seed), **runs}
     return scale.analysis(name, network, seed, runs)
 
 
 def stages(scale: Scale) -> list[Stage]:
-    return [
-        analysis(scale, name, network, seed) for seed in scale.seeds for network in scale.networks for name in ANALYSES
-    ]
+    return [analysis(scale, network, seed, name) for network, seed in scale.each() for name in ("spectrum", "variance")]
 
 
 def collect(scale: Scale, output: Path) -> dict[str, pd.DataFrame]:
-    def table(name: str, file: str = "") -> pd.DataFrame:
-        return measured(scale, output, name, lambda network, seed: analysis(scale, name, network, seed), file)
-
-    return {
-        "spectrum": table("spectrum"),
-        "spectrum_at": table("spectrum", "spectrum_at"),
-        "variance": table("variance"),
-    }
+    of_file = {"spectrum": "spectrum", "spectrum_at": "spectrum", "variance": "variance"}
+    return {file: measured(scale, output, file, partial(analysis, name=name)) for file, name in of_file.items()}
 
 
 def findings(tables: Tables) -> list[Finding]:

@@ -18,23 +18,21 @@ import pandas as pd
 from .claims import Claim, Tables, main, measured
 from .findings import Finding, judge, per_seed
 from .stages import Stage
-from .trainings import METHODS, SCRATCH, Scale
+from .trainings import SCRATCH, Scale
 
 MIDDLE = {"ViT": (0.05, 0.5), "ResNet": (0.1, 0.55)}  # section 3.2
 
 
 def analysis(scale: Scale, network: str, seed: int) -> Stage:
-    runs = {method: scale.classifier(network, method, seed) for method in METHODS}
-    return scale.analysis("interactions", network, seed, runs)
+    return scale.analysis("interactions", network, seed, scale.classifiers(network, seed))
 
 
 def stages(scale: Scale) -> list[Stage]:
-    return [analysis(scale, network, seed) for seed in scale.seeds for network in scale.networks]
+    return [analysis(scale, network, seed) for network, seed in scale.each()]
 
 
 def collect(scale: Scale, output: Path) -> dict[str, pd.DataFrame]:
-    runs = lambda network, seed: analysis(scale, network, seed)  # noqa: E731
-    return {"interactions": measured(scale, output, "interactions", runs)}
+    return {"interactions": measured(scale, output, "interactions", analysis)}
 
 
 def findings(tables: Tables) -> list[Finding]:

@@ -30,12 +30,7 @@ ROWS = {
 
 
 def stages(scale: Scale) -> list[Stage]:
-    return [
-        scale.classifier(network, variant, seed)
-        for seed in scale.seeds
-        for network in scale.networks
-        for variant in ROWS
-    ]
+    return [scale.classifier(network, variant, seed) for network, seed in scale.each() for variant in ROWS]
 
 
 def collect(scale: Scale, output: Path) -> dict[str, pd.DataFrame]:

@@ -21,21 +21,19 @@ from a2mim.analysis.robustness import area
 from .claims import Claim, Tables, main, measured
 from .findings import Finding, judge, per_seed
 from .stages import Stage
-from .trainings import METHODS, SCRATCH, Scale
+from .trainings import SCRATCH, Scale
 
 
 def analysis(scale: Scale, network: str, seed: int) -> Stage:
-    runs = {method: scale.classifier(network, method, seed) for method in METHODS}
-    return scale.analysis("occlusion", network, seed, runs)
+    return scale.analysis("occlusion", network, seed, scale.classifiers(network, seed))
 
 
 def stages(scale: Scale) -> list[Stage]:
-    return [analysis(scale, network, seed) for seed in scale.seeds for network in scale.networks]
+    return [analysis(scale, network, seed) for network, seed in scale.each()]
 
 
 def collect(scale: Scale, output: Path) -> dict[str, pd.DataFrame]:
-    runs = lambda network, seed: analysis(scale, network, seed)  # noqa: E731
-    return {"occlusion": measured(scale, output, "occlusion", runs)}
+    return {"occlusion": measured(scale, output, "occlusion", analysis)}
 
 
 def kept(table: pd.DataFrame) -> pd.DataFrame:

@@ -36,14 +36,12 @@ def analysis(scale: Scale, network: str, seed: int) -> Stage:
 
 
 def stages(scale: Scale) -> list[Stage]:
-    return [analysis(scale, network, seed) for seed in scale.seeds for network in scale.networks]
+    return [analysis(scale, network, seed) for network, seed in scale.each()]
 
 
 def collect(scale: Scale, output: Path) -> dict[str, pd.DataFrame]:
-    def table(file: str) -> pd.DataFrame:
-        return measured(scale, output, "reconstruct", lambda network, seed: analysis(scale, network, seed), file)
-
-    return {name: table(name) for name in ("reconstruct_summary", "reconstruct_bands")}
+    files = ("reconstruct_summary", "reconstruct_bands")
+    return {file: measured(scale, output, file, analysis) for file in files}
 
 
 def pictures(scale: Scale, output: Path) -> dict[str, Path]:

@@ -38,8 +38,7 @@ def variants(scale: Scale, network: str) -> dict[str, dict[str, object]]:
 def stages(scale: Scale) -> list[Stage]:
     return [
         scale.classifier(network, variant, seed)
-        for seed in scale.seeds
-        for network in scale.networks
+        for network, seed in scale.each()
         for variant in variants(scale, network)
     ]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -84,6 +84,10 @@ class Scale:
     seeds: tuple[int, ...] = (0,)
     analyses: Mapping[str, str] = field(default_factory=dict)
 
+    def each(self) -> Iterator[tuple[str, int]]:
+        """Every network with every seed; all networks of a seed before the next, so that they can soon be compared."""
+        return ((network, seed) for seed in self.seeds for network in self.networks)
+
     def pretraining(self, network: str, variant: str, seed: int) -> Stage:
         """Pre-training of a network; see ``VARIANTS``."""
         net, flags = self.networks[network], flags_of(variant)
@@ -100,6 +104,10 @@ class Scale:
         words = ["a2mim-finetune", start, f"-c {recipe}", self.evaluate.get(recipe, ""), f"--seed {seed}", self.data]
         ending = evaluation.replace(END_TO_END, "finetuned").translate(str.maketrans(" ", "-", "()"))
         return Stage(f"{network}-{variant}-{seed}-{ending}", " ".join(filter(None, words)), needs)
+
+    def classifiers(self, network: str, seed: int) -> dict[str, Stage]:
+        """Those of every method, end to end."""
+        return {method: self.classifier(network, method, seed) for method in METHODS}
 
     def analysis(self, name: str, network: str, seed: int, runs: Mapping[str, Stage], flags: str = "") -> Stage:
         """An analysis of a network's runs of one seed, each called in the table by the name it has here."""

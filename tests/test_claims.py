@@ -81,7 +81,7 @@ def test_findings_rest_on_the_tables_and_one_seed_decides_nothing(output):
 
 
 def test_the_page_has_every_claim_its_numbers_and_the_commands(output):
-    text = evidence.page(output / "results")
+    text = evidence.text(output / "results")
     for claim in CLAIMS:
         assert f"## {claim.statement}" in text
     assert "Not run here." in text  # transfer
@@ -115,7 +115,7 @@ def test_missing_tables_are_not_judged(tmp_path):
             dict(scale="demo", seeds=[0], stages={}, versions={}, machine={"architecture": "x"}, created="2026-01-01")
         )
     )
-    text = evidence.page(tmp_path)
+    text = evidence.text(tmp_path)
     assert text.count("Not run here.") == len(CLAIMS)
     assert f"0 {SUPPORTED}, 0 {OPPOSED}" in text
 
@@ -158,4 +158,4 @@ def test_a_scale_without_images_ends_with_one_line(monkeypatch, tmp_path):
 def test_both_networks(tmp_path):
     scale = tiny(tmp_path / "images", ["vit", "resnet"])
     claims.run(CLAIMS, scale, tmp_path / "runs", tmp_path / "results", execute)
-    assert "small ViT" in evidence.page(tmp_path / "results")
+    assert "small ViT" in evidence.text(tmp_path / "results")

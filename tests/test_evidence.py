@@ -21,14 +21,14 @@ def results(tmp_path):
 
 
 def test_findings_are_counted_and_decided_ones_stand_out(results):
-    text = evidence.page(results)
+    text = evidence.text(results)
     assert "**Of 6 statements: 4 supported, 2 not supported, 0 undecided at this scale.**" in text
     assert text.count("| **supported** |") == 4
     assert text.count("| **not supported** |") == 2
 
 
 def test_setting_and_commands_are_said(results):
-    text = evidence.page(results)
+    text = evidence.text(results)
     assert "seeds 0, 1, 2" in text
     assert "1 commands, 1.0 hours" in text
     assert "| a | `a2mim-pretrain -c b` | 3600 |" in text
@@ -37,4 +37,4 @@ def test_setting_and_commands_are_said(results):
 def test_a_table_that_lacks_a_row_is_said_not_judged(results):
     table = pd.read_csv(results / "loss_ablation.csv")
     table[table["row"] != "+ L_freq"].to_csv(results / "loss_ablation.csv", index=False)
-    assert "no runs of + L_freq" in evidence.page(results)
+    assert "no runs of + L_freq" in evidence.text(results)
