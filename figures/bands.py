@@ -39,7 +39,7 @@ def plot(table: pd.DataFrame) -> Figure:
     style.require(table, NEEDED, "bands")
     names = list(dict.fromkeys(table["checkpoint"]))
     tokens = list(dict.fromkeys(table["token"]))
-    colours = style.palette(names)
+    colours, labels = style.palette(names), style.labels(names)
     height = 0.36 * style.PAGE_WIDTH
     with style.apply():
         figure = Figure(figsize=(style.PAGE_WIDTH, height), layout="constrained")
@@ -49,7 +49,7 @@ def plot(table: pd.DataFrame) -> Figure:
                 rows = table[(table["checkpoint"] == name) & (table["token"] == token)]
                 # without the token: the same colour, an open marker
                 look: dict[str, Any] = dict(color=colours[name], linestyle=style.line_style(number))
-                label = style.short_name(name)
+                label = labels[name]
                 if token == "without":
                     look["markerfacecolor"], label = "white", f"{label}, without token"
                 _curve(error, rows, ("error", "ci_low", "ci_high"), label, look)
@@ -70,5 +70,4 @@ def plot(table: pd.DataFrame) -> Figure:
 def _curve(axes: Axes, rows: pd.DataFrame, columns: tuple[str, str, str], label: str, look: dict[str, Any]) -> None:
     value, low, high = columns
     middle = (rows["low"] + rows["high"]) / 2
-    axes.fill_between(middle, rows[low], rows[high], color=look["color"], alpha=0.18, linewidth=0)
-    axes.plot(middle, rows[value], label=label, marker="o", markersize=2.5, **look)
+    style.curve(axes, middle, rows[value], rows[low], rows[high], label=label, **look)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,26 +37,47 @@ def plot(
     names = list(dict.fromkeys(layers["checkpoint"]))
     colours = style.palette(names)
     pooled = {name: pooling(layers[layers["checkpoint"] == name]) for name in names}
+    looks = {
+        name: dict(label=style.short_name(name), color=colours[name], linestyle=style.line_style(number))
+        for number, name in enumerate(names)
+    }
     width = style.COLUMN_WIDTH if len(panels) == 1 else style.PAGE_WIDTH
     with style.apply():
         figure = Figure(figsize=(width, style.COLUMN_WIDTH), layout="constrained")
         axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for one, (table, title) in zip(axes, panels, strict=True):
-            shades = _shade(one, pooled, colours)
-            for number, name in enumerate(names):
-                rows = table[table["checkpoint"] == name].sort_values("depth")
-                _line(one, rows, value, style.short_name(name), colours[name], style.line_style(number))
+            shades = panel(one, table, value, looks, pooled)
             one.set_title(title)
-            one.set_xlim(-0.03, 1.03)
-            one.set_xlabel("Normalised depth")
         axes[0].set_ylabel(label)
         if positive:
-            _scale(axes[0], pd.concat([table[value] for table, _ in panels]))
+            scale(axes[0], pd.concat([table[value] for table, _ in panels]))
         handles, labels = style.band()
         if shades:
             handles, labels = [*handles, shades[0]], [*labels, "pooling"]
         style.legend_above(figure, axes[0], 0.68 * style.COLUMN_WIDTH, handles, labels)
     return figure
+
+
+def panel(
+    axes: Axes,
+    table: pd.DataFrame,
+    value: str,
+    looks: Mapping[str, Mapping[str, Any]],
+    pooled: Mapping[str, Sequence[tuple[float, float]]],
+) -> list[Artist]:
+    """Draw one line with its band for each checkpoint; returns what a legend shows of pooling, if anything.
+
+    Args:
+        looks: checkpoint -> label, color, linestyle.
+        pooled: checkpoint -> spans of depth that are shaded.
+    """
+    shades = _shade(axes, pooled, {name: look["color"] for name, look in looks.items()})
+    for name, look in looks.items():
+        rows = table[table["checkpoint"] == name].sort_values("depth")
+        style.curve(axes, rows["depth"], rows[value], rows["ci_low"], rows["ci_high"], **look)
+    axes.set_xlim(-0.03, 1.03)
+    axes.set_xlabel("Normalised depth")
+    return shades
 
 
 def pooling(rows: pd.DataFrame) -> list[tuple[float, float]]:
@@ -81,12 +103,8 @@ def _shade(axes: Axes, pooled: Mapping[str, Sequence[tuple[float, float]]], colo
     return [Patch(color=POOLED if agreed else "0.8", alpha=0.45 if agreed else 1, linewidth=0)] if named else []
 
 
-def _line(axes: Axes, rows: pd.DataFrame, value: str, label: str, colour: str, line: str) -> None:
-    axes.fill_between(rows["depth"], rows["ci_low"], rows["ci_high"], color=colour, alpha=0.2, linewidth=0)
-    axes.plot(rows["depth"], rows[value], color=colour, linestyle=line, label=label, marker="o", markersize=2.5)
-
-
-def _scale(axes: Axes, values: pd.Series) -> None:
+def scale(axes: Axes, values: pd.Series) -> None:
+    """A scale for positive values: of logarithms where they span much, from 0 otherwise."""
     seen = values[values > 0]
     if len(seen) == len(values) and seen.max() > WIDE * seen.min():
         axes.set_yscale("log")

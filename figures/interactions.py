@@ -51,8 +51,7 @@ def plot(table: pd.DataFrame, *, noise_floor: bool = True) -> Figure:
 
 
 def _curve(axes: Axes, rows: pd.DataFrame, label: str, colour: str, noise_floor: bool) -> None:
-    axes.fill_between(rows["ratio"], rows["J_ci_low"], rows["J_ci_high"], color=colour, alpha=0.18, linewidth=0)
-    axes.plot(rows["ratio"], rows["J"], color=colour, label=label, marker="o", markersize=2.5)
+    style.curve(axes, rows["ratio"], rows["J"], rows["J_ci_low"], rows["J_ci_high"], label=label, color=colour)
     noisy = rows[rows["noise_floor"] > 0]
     if noise_floor:
         axes.plot(noisy["ratio"], noisy["noise_floor"] * noisy["J"] / noisy["strength"], color=colour, **NOISE_LINE)

@@ -88,8 +88,7 @@ def _curves(axes: Axes, table: pd.DataFrame, names: Sequence[str]) -> None:
             else (100 * points["accuracy"].min(), 100 * points["accuracy"].max())
         )
         look: dict[str, Any] = dict(color=colours[name], linestyle=style.line_style(number))
-        axes.fill_between(mean.index, low, high, color=colours[name], alpha=0.2, linewidth=0)
-        axes.plot(mean.index, mean, marker="o", markersize=2.5, label=style.short_name(name), **look)
+        style.curve(axes, mean.index, mean, low, high, label=style.short_name(name), **look)
 
 
 def _band(table: pd.DataFrame) -> tuple[list[Artist], list[str]]:

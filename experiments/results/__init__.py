@@ -1,0 +1,1 @@
+"""What the claims measured, and the paper's own numbers: tables and pictures."""

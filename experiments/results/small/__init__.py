@@ -1,0 +1,1 @@
+"""Results of the claims at the scale `small`."""

@@ -1,0 +1,189 @@
+"""Figure 1 of the paper: accuracy under occlusion above, interaction strength J(m) below; Figure A1 is a CNN alone."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from . import interactions as interactions_figure
+from . import means, methods, style
+
+BESIDE = 4  # panels in a row
+HEIGHT = 1.55  # inches of a row
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """One of the two measures, ready to be drawn."""
+
+    table: pd.DataFrame
+    finish: Callable[[Axes], None]
+    xlabel: str
+    ylabel: str
+
+
+Panel = tuple[str, list[str]]  # network, methods
+
+
+def plot(occlusion: pd.DataFrame | None = None, interactions: pd.DataFrame | None = None) -> Figure:
+    """Panels (a)-(d) and (e)-(h) of Figure 1: occlusion in the upper row, J(m) of Eq. (2) in the lower.
+
+    Each network has two columns: methods that are not contrastive on the left, all that are pre-trained on the right.
+    It has one where it has no contrastive method, or where the tables do not tell networks apart. With at most two
+    columns in all (Figure A1) both measures share one row. A line is the mean over seeds, its band the 95 % interval.
+
+    Args:
+        occlusion: occlusion.csv; of several fills the first is drawn.
+        interactions: interactions.csv. Either may be None.
+
+    Raises:
+        ValueError: no table, an empty one, or columns or numbers that are missing.
+    """
+    tables = {}
+    if occlusion is not None:
+        tables["occlusion"] = prepare_occlusion(occlusion)
+    if interactions is not None:
+        tables["interactions"] = prepare_interactions(interactions)
+    if not tables:
+        raise ValueError("figure 1: neither an occlusion nor an interactions table, so there is nothing to draw")
+    kinds = [_kind(what, table) for what, table in tables.items()]
+    panels = columns(pd.concat([table[means.GROUP] for table in tables.values()]))
+    names = methods.ordered(name for _, shown in panels for name in shown)
+    looks = _looks(names)
+    together = len(panels) * len(kinds) <= BESIDE
+    blocks = [panels[start : start + BESIDE] for start in range(0, len(panels), BESIDE)]
+    rows = 1 if together else len(blocks) * len(kinds)
+    beside = len(panels) * len(kinds) if together else min(len(panels), BESIDE)
+    width = (style.COLUMN_WIDTH, 5.2, style.PAGE_WIDTH, style.PAGE_WIDTH)[beside - 1]
+    height = rows * max(HEIGHT, 0.72 * width / beside) + 0.1
+    with style.apply():
+        figure = Figure(figsize=(width, height), layout="constrained")
+        grid = figure.add_gridspec(rows, beside)
+        letters = _letters()
+        for block, shown in enumerate(blocks):
+            for number, kind in enumerate(kinds):
+                row, start = (0, number * len(shown)) if together else (block * len(kinds) + number, 0)
+                places = [grid[row, start + column] for column in range(len(shown))]
+                _row(figure, places, shown, kind, looks, letters)
+        height += style.caption(figure, _caption(tables))
+        style.legend(figure, height, *_legend(looks))
+    return figure
+
+
+def prepare_occlusion(table: pd.DataFrame) -> pd.DataFrame:
+    """Means over seeds of the accuracy in per cent; a table without intervals gets the range over runs."""
+    table = means.prepare(table, "occlusion", ("ratio", "accuracy"), ("ratio", "accuracy"))
+    if "fill" in table:
+        table = table[table["fill"].astype(str) == str(table["fill"].iloc[0])]
+    if "ci_low" not in table or "ci_high" not in table:
+        runs = table.groupby([*means.GROUP, "seed", "ratio"], sort=False, dropna=False)["accuracy"]
+        table = table.assign(ci_low=runs.transform("min"), ci_high=runs.transform("max"))
+    for name in ("accuracy", "ci_low", "ci_high"):
+        table[name] = 100 * pd.to_numeric(table[name], errors="coerce")
+    return table.rename(columns={"accuracy": "value"})
+
+
+def prepare_interactions(table: pd.DataFrame) -> pd.DataFrame:
+    """Interaction strengths J(m) with their intervals."""
+    table = means.prepare(table, "interactions", ("ratio", "J"), ("ratio", "J"))
+    table = table.drop(columns=["ci_low", "ci_high"], errors="ignore")  # these are of the strength, not of J
+    return table.rename(columns={"J": "value", "J_ci_low": "ci_low", "J_ci_high": "ci_high"})
+
+
+def columns(rows: pd.DataFrame) -> list[Panel]:
+    """Which methods stand in which panel: (network, methods) from left to right."""
+    found: list[Panel] = []
+    for network in methods.ordered_networks(rows["network"]):
+        names = methods.ordered(rows.loc[rows["network"] == network, "method"])
+        left = [name for name in names if not methods.is_contrastive(name)]
+        right = [name for name in names if not methods.is_untrained(name)]
+        compared = any(not methods.is_contrastive(name) for name in right)
+        two = network and compared and len(left) < len(names)
+        found += [(network, left), (network, right)] if two else [(network, names)]
+    return found
+
+
+def _kind(what: str, table: pd.DataFrame) -> _Kind:
+    keys = [*means.GROUP, "ratio"]
+    averaged = means.over_seeds(table, keys, "value")
+    if what == "occlusion":
+        return _Kind(averaged, _finish_occlusion, "Occlusion ratio", "Top-1 accuracy (%)")
+    return _Kind(averaged, _finish_interactions, "Order $m$", "Strength $J^{(m)}$")
+
+
+def _finish_occlusion(axes: Axes) -> None:
+    axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1], ["0", "0.2", "0.4", "0.6", "0.8", "1"])
+    axes.set_xlim(-0.03, 1.03)
+
+
+def _finish_interactions(axes: Axes) -> None:
+    ticks = interactions_figure.TICKS
+    axes.set_xticks(list(ticks), list(ticks.values()))
+    axes.set_xlim(-0.03, 1.03)
+
+
+def _row(
+    figure: Figure,
+    places: Sequence[Any],
+    panels: Sequence[Panel],
+    kind: _Kind,
+    looks: Mapping[str, Mapping[str, Any]],
+    letters: Iterator[str],
+) -> None:
+    """One measure's panels beside each other, of one scale."""
+    first: Axes | None = None
+    for place, (network, names) in zip(places, panels, strict=True):
+        table = kind.table[(kind.table["network"] == network) & kind.table["method"].isin(names)]
+        if table.empty:
+            continue
+        axes = figure.add_subplot(place, sharey=first)
+        for name in names:
+            rows = table[table["method"] == name].sort_values("ratio")
+            if len(rows):
+                style.curve(axes, rows["ratio"], rows["mean"], rows["low"], rows["high"], **looks[name])
+        kind.finish(axes)
+        axes.set_title(f"({next(letters)}) {style.short_name(network, 20)}".rstrip(), loc="left")
+        axes.set_xlabel(kind.xlabel)
+        if first is None:
+            axes.set_ylabel(kind.ylabel)
+            first = axes
+        else:
+            axes.tick_params(labelleft=False)
+    if first is not None:
+        style.headroom(first, kind.table["mean"])
+
+
+def _looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    colours, labels = style.palette(names), style.labels(names)
+    return {
+        name: dict(label=labels[name], color=colours[name], linestyle=style.line_style(number), linewidth=1.1)
+        for number, name in enumerate(names)
+    }
+
+
+def _legend(looks: Mapping[str, Mapping[str, Any]]) -> tuple[list[Artist], list[str]]:
+    lines = [
+        Line2D([], [], marker="o", markersize=2.5, **{key: value for key, value in look.items() if key != "label"})
+        for look in looks.values()
+    ]
+    handles, labels = style.band()
+    return [*lines, *handles], [*(look["label"] for look in looks.values()), *labels]
+
+
+def _caption(tables: Mapping[str, pd.DataFrame]) -> str:
+    text = means.wording(dict(tables))
+    fills = tables["occlusion"].get("fill") if "occlusion" in tables else None
+    return text if fills is None else f"{text} Hidden patches: {fills.iloc[0]}."
+
+
+def _letters() -> Iterator[str]:
+    alphabet = "abcdefghijklmnopqrstuvwxyz"
+    return ("".join(pair) for pair in itertools.chain(alphabet, itertools.product(alphabet, alphabet)))

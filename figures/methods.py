@@ -1,0 +1,88 @@
+"""Known methods, which keep their label, order and colour through all figures and tables; families of networks."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+KNOWN = {
+    "random": "Random",
+    "scratch": "From scratch",
+    "supervised": "Supervised",
+    "inpainting": "Inpainting",
+    "simmim": "SimMIM",
+    "mocov3": "MoCo v3",
+    "a2mim": "A²MIM",
+}
+CONTRASTIVE = ("moco", "simclr", "byol", "dino", "swav", "simsiam", "barlow", "vicreg", "infonce", "contrastive")
+UNTRAINED = ("random", "scratch")
+TRANSFORMERS = r"vit|deit|beit|swin|cait|xcit|eva|transformer"
+CONVOLUTIONAL = r"res|cnn|conv|dense|efficientnet|regnet|vgg|mobilenet|inception|nfnet|dla|moganet|van\b"
+
+
+def known(name: object) -> str | None:
+    """The key of a known method, however its key or its label is written ("A²MIM", "MoCoV3"); None for any other."""
+    plain = _plain(name)
+    return _SPELLINGS.get(plain)
+
+
+def labels(names: Iterable[str]) -> dict[str, str]:
+    """What each name is called: a known method's label, the name itself for any other and for a second of a label."""
+    found: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        label = KNOWN.get(known(name) or "", str(name))
+        found[name] = str(name) if label in found.values() else label
+    return found
+
+
+def ordered(names: Iterable[str]) -> list[str]:
+    """Each name once: the known methods in their order, then the others as they come."""
+    places = list(KNOWN)
+    unique = list(dict.fromkeys(names))
+    return sorted(unique, key=lambda name: places.index(key) if (key := known(name)) else len(places))
+
+
+def is_contrastive(name: object) -> bool:
+    """Whether the name speaks of a contrastive method (MoCo, DINO, ...)."""
+    return any(word in _plain(name) for word in CONTRASTIVE)
+
+
+def is_untrained(name: object) -> bool:
+    """Whether the name speaks of a start without pre-training."""
+    return any(word in _plain(name) for word in UNTRAINED)
+
+
+def family(network: object) -> str | None:
+    """``transformer`` or ``cnn``, as far as the network's name tells."""
+    name = str(network).lower()
+    if re.search(TRANSFORMERS, name):
+        return "transformer"
+    return "cnn" if re.search(CONVOLUTIONAL, name) else None
+
+
+def ordered_networks(networks: Iterable[str]) -> list[str]:
+    """Each network once, transformers first, as in the paper."""
+    return sorted(dict.fromkeys(networks), key=lambda network: family(network) != "transformer")
+
+
+def shorten(name: object, limit: int = 40) -> str:
+    """The name in one line, its middle left out where it is longer than ``limit``."""
+    text = " ".join(str(name).split())
+    if len(text) <= limit:
+        return text
+    tail = (limit - 1) // 2
+    return f"{text[: limit - 1 - tail]}…{text[-tail:]}"
+
+
+def _plain(name: object) -> str:
+    """Letters and figures alone, in lower case."""
+    return re.sub(r"[^a-z0-9]", "", unicodedata.normalize("NFKC", str(name)).lower())
+
+
+_SPELLINGS = {
+    **{key: key for key in KNOWN},
+    **{_plain(label): key for key, label in KNOWN.items()},
+    "pytorchsup": "supervised",
+    "deitsup": "supervised",
+}
