@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from . import style
+from . import means, methods, style
 
 NEEDED = (
     "checkpoint", "token", "low", "high", "error", "ci_low", "ci_high", "energy", "energy_ci_low", "energy_ci_high",
@@ -24,7 +24,7 @@ TICKS = {
 }
 
 
-def plot(table: pd.DataFrame) -> Figure:
+def plot(table: pd.DataFrame, *, caption: str = "") -> Figure:
     """Two panels, each with one line for each checkpoint and its 95 % interval as a band.
 
     Left the error's energy, right the prediction's, both relative to the target's, on a logarithmic scale. The dotted
@@ -32,6 +32,7 @@ def plot(table: pd.DataFrame) -> Figure:
 
     Args:
         table: reconstruct_bands.csv.
+        caption: a small text below.
 
     Raises:
         ValueError: an empty table, or columns that are missing.
@@ -63,8 +64,39 @@ def plot(table: pd.DataFrame) -> Figure:
             axes.set_xticks(list(TICKS), list(TICKS.values()))
             axes.set_xlabel("Frequency (radians per pixel)")
             axes.set_ylabel(f"Energy of {what} / of target")
+        if caption:
+            height += style.caption(figure, caption)
         style.legend_above(figure, error, height)
     return figure
+
+
+def plot_methods(table: pd.DataFrame, *, without_token: bool) -> Figure:
+    """The same with one line for each method (and network), the mean over its seeds.
+
+    Args:
+        table: reconstruct_bands.csv, with columns ``network``, ``method`` and ``seed`` or without.
+        without_token: draw what is predicted without the token as well, where the table has it.
+
+    Raises:
+        ValueError: an empty table, or columns or numbers that are missing.
+    """
+    numbers = ("low", "high", "error", "energy")
+    table = means.prepare(table, "bands", [name for name in NEEDED if name != "checkpoint"], numbers)
+    if not without_token and "with" in set(table["token"]):
+        table = table[table["token"] == "with"]
+    parts = table.rename(columns={"low": "start", "high": "end"})
+    keys = [*means.GROUP, "token", "start", "end"]
+    error = means.over_seeds(parts, keys, "error").rename(columns={"mean": "error", "low": "ci_low", "high": "ci_high"})
+    energy = means.over_seeds(parts, keys, "energy", ("energy_ci_low", "energy_ci_high"))
+    error[["energy", "energy_ci_low", "energy_ci_high"]] = energy[["mean", "low", "high"]]
+    found = error.rename(columns={"start": "low", "end": "high"})
+    several = found["network"].nunique() > 1
+    labels = methods.labels(found["method"])
+    found["checkpoint"] = [
+        f"{network}, {labels[method]}" if several else method
+        for network, method in zip(found["network"], found["method"], strict=True)
+    ]
+    return plot(found, caption=means.wording({"reconstructions": table}))
 
 
 def _curve(axes: Axes, rows: pd.DataFrame, columns: tuple[str, str, str], label: str, look: dict[str, Any]) -> None:

@@ -62,8 +62,8 @@ def panel(
     axes: Axes,
     table: pd.DataFrame,
     value: str,
-    looks: Mapping[str, Mapping[str, Any]],
-    pooled: Mapping[str, Sequence[tuple[float, float]]],
+    looks: Mapping[Any, Mapping[str, Any]],
+    pooled: Mapping[Any, Sequence[tuple[float, float]]],
 ) -> list[Artist]:
     """Draw one line with its band for each checkpoint; returns what a legend shows of pooling, if anything.
 
@@ -90,9 +90,9 @@ def pooling(rows: pd.DataFrame) -> list[tuple[float, float]]:
     return [(float(at - half), float(at + half)) for at in depth[1:][np.diff(area) < 0]]
 
 
-def _shade(axes: Axes, pooled: Mapping[str, Sequence[tuple[float, float]]], colours: Mapping[str, str]) -> list[Artist]:
+def _shade(axes: Axes, pooled: Mapping[Any, Sequence[tuple[float, float]]], colours: Mapping[Any, str]) -> list[Artist]:
     """Shade where networks pool: in one colour where those that do agree, in a tint of its own for each otherwise."""
-    named: dict[tuple[tuple[float, float], ...], str] = {}
+    named: dict[tuple[tuple[float, float], ...], Any] = {}
     for name, spans in pooled.items():
         if spans:
             named.setdefault(tuple(spans), name)  # once for all networks that pool at the same depths

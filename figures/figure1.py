@@ -17,7 +17,7 @@ from . import interactions as interactions_figure
 from . import means, methods, style
 
 BESIDE = 4  # panels in a row
-HEIGHT = 1.55  # inches of a row
+HEIGHT = 1.85  # inches of a row
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def plot(occlusion: pd.DataFrame | None = None, interactions: pd.DataFrame | Non
     with style.apply():
         figure = Figure(figsize=(width, height), layout="constrained")
         grid = figure.add_gridspec(rows, beside)
-        letters = _letters()
+        letters = _letters() if len(panels) * len(kinds) > 1 else iter([""])
         for block, shown in enumerate(blocks):
             for number, kind in enumerate(kinds):
                 row, start = (0, number * len(shown)) if together else (block * len(kinds) + number, 0)
@@ -150,7 +150,7 @@ def _row(
             if len(rows):
                 style.curve(axes, rows["ratio"], rows["mean"], rows["low"], rows["high"], **looks[name])
         kind.finish(axes)
-        axes.set_title(f"({next(letters)}) {style.short_name(network, 20)}".rstrip(), loc="left")
+        axes.set_title(" ".join([next(letters), style.short_name(network, 20)]).strip(), loc="left")
         axes.set_xlabel(kind.xlabel)
         if first is None:
             axes.set_ylabel(kind.ylabel)
@@ -181,9 +181,10 @@ def _legend(looks: Mapping[str, Mapping[str, Any]]) -> tuple[list[Artist], list[
 def _caption(tables: Mapping[str, pd.DataFrame]) -> str:
     text = means.wording(dict(tables))
     fills = tables["occlusion"].get("fill") if "occlusion" in tables else None
-    return text if fills is None else f"{text} Hidden patches: {fills.iloc[0]}."
+    return text if fills is None else f"{text} Hidden patches are filled with: {fills.iloc[0]}."
 
 
 def _letters() -> Iterator[str]:
+    """(a), (b), ..., (z), (aa), (ab), ..."""
     alphabet = "abcdefghijklmnopqrstuvwxyz"
-    return ("".join(pair) for pair in itertools.chain(alphabet, itertools.product(alphabet, alphabet)))
+    return (f"({''.join(pair)})" for pair in itertools.chain(alphabet, itertools.product(alphabet, alphabet)))

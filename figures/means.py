@@ -81,10 +81,7 @@ def half_width(deviation: pd.Series, count: pd.Series) -> pd.Series:
 
 def wording(tables: dict[str, pd.DataFrame], intervals: bool = True) -> str:
     """What a caption says of prepared tables (what -> table): seeds, intervals and number of images."""
-    counts = [
-        table.groupby([*GROUP], sort=False)["seed"].nunique(dropna=False) if table is not None else None
-        for table in tables.values()
-    ]
+    counts = [table.groupby(GROUP, sort=False)["seed"].nunique(dropna=False) for table in tables.values()]
     few, most = min(int(count.min()) for count in counts), max(int(count.max()) for count in counts)
     if most == 1:
         parts = ["One seed; the interval is that of the table"] if intervals else ["One seed"]

@@ -153,7 +153,8 @@ def legend_above(
 
 def legend(figure: Figure, height: float, handles: Sequence[Artist], labels: Sequence[str]) -> None:
     """A legend above all axes, of these entries; the figure, ``height`` inches without it, grows by what it takes."""
-    columns = (2 if max(map(len, labels)) < 22 else 1) * max(1, round(figure.get_figwidth() / COLUMN_WIDTH))
+    width, longest = figure.get_figwidth(), max(map(len, labels))
+    columns = max((2 if longest < 22 else 1) * max(1, round(width / COLUMN_WIDTH)), int(width / (0.5 + 0.06 * longest)))
     figure.legend(handles, labels, loc="outside upper center", ncols=columns)
     figure.set_figheight(height + 0.15 * math.ceil(len(labels) / columns))
 

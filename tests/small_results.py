@@ -75,7 +75,10 @@ def variance():
 def token_place():
     """Top-1 in per cent: 80 + 4·place where the token is added, 81 where it replaces pixels, 79 without; ± 0.5."""
     rows = []
-    for network, sites in {"ResNet-50": ("stem", "stage1", "stage2", "stage3", "stage4"), "small ViT": ("input", "block2", "block4")}.items():  # noqa: E501
+    for network, sites in {
+        "ResNet-50": ("stem", "stage1", "stage2", "stage3", "stage4"),
+        "small ViT": ("input", "block2", "block4"),
+    }.items():
         for seed in SEEDS:
             for k, site in enumerate(sites):
                 place = k / (len(sites) - 1)

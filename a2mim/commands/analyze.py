@@ -369,3 +369,18 @@ def _analyse(module: str, function: str, options: dict[str, Any]) -> None:
     written = run(checkpoints, options.pop("output"), images=images, **options, **loading)
     for path in written.values():
         click.echo(path)
+
+
+@main.command(name="figures")
+@click.argument("names", nargs=-1)
+@click.option("--results", help="Folder of results.  [default: those that come with the package]")
+@click.option("--output", default="runs/figures", show_default=True, help="Folder for the figures and tables.")
+@click.option("--table", "numbers", multiple=True, metavar="NUMBER", help="Table 1 to 5; the same as the name tableN.")
+@_common.clear_errors
+def figures(names: tuple[str, ...], results: str | None, output: str, numbers: tuple[str, ...]) -> None:
+    """Draw the paper's figures and tables from results: NAMES such as 1 3 A1 table2 t5; all without a name."""
+    from a2mim.experiments import gallery
+
+    wanted = [*names, *(f"table{number}" for number in numbers)]
+    for path in gallery.build(wanted, results, output, functools.partial(click.echo, err=True)):
+        click.echo(path)
