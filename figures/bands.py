@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -24,7 +25,7 @@ TICKS = {
 }
 
 
-def plot(table: pd.DataFrame, *, caption: str = "") -> Figure:
+def plot(table: pd.DataFrame) -> Figure:
     """Two panels, each with one line for each checkpoint and its 95 % interval as a band.
 
     Left the error's energy, right the prediction's, both relative to the target's, on a logarithmic scale. The dotted
@@ -32,46 +33,22 @@ def plot(table: pd.DataFrame, *, caption: str = "") -> Figure:
 
     Args:
         table: reconstruct_bands.csv.
-        caption: a small text below.
 
     Raises:
         ValueError: an empty table, or columns that are missing.
     """
     style.require(table, NEEDED, "bands")
     names = list(dict.fromkeys(table["checkpoint"]))
-    tokens = list(dict.fromkeys(table["token"]))
     colours, labels = style.palette(names), style.labels(names)
-    height = 0.36 * style.PAGE_WIDTH
-    with style.apply():
-        figure = Figure(figsize=(style.PAGE_WIDTH, height), layout="constrained")
-        error, energy = figure.subplots(1, 2)
-        for number, name in enumerate(names):
-            for token in tokens:
-                rows = table[(table["checkpoint"] == name) & (table["token"] == token)]
-                # without the token: the same colour, an open marker
-                look: dict[str, Any] = dict(color=colours[name], linestyle=style.line_style(number))
-                label = labels[name]
-                if token == "without":
-                    look["markerfacecolor"], label = "white", f"{label}, without token"
-                _curve(error, rows, ("error", "ci_low", "ci_high"), label, look)
-                _curve(energy, rows, ("energy", "energy_ci_low", "energy_ci_high"), label, look)
-        for axes, what in ((error, "error"), (energy, "prediction")):
-            axes.axhline(1, color="0.4", linestyle=":", linewidth=0.9, zorder=1)
-            axes.set_yscale("log")
-            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.yaxis.set_major_formatter("{x:g}")
-            axes.yaxis.set_minor_formatter(NullFormatter())
-            axes.set_xticks(list(TICKS), list(TICKS.values()))
-            axes.set_xlabel("Frequency (radians per pixel)")
-            axes.set_ylabel(f"Energy of {what} / of target")
-        if caption:
-            height += style.caption(figure, caption)
-        style.legend_above(figure, error, height)
-    return figure
+    looks = {
+        name: dict(label=labels[name], color=colours[name], linestyle=style.line_style(number))
+        for number, name in enumerate(names)
+    }
+    return _draw(table, looks)
 
 
 def plot_methods(table: pd.DataFrame, *, without_token: bool) -> Figure:
-    """The same with one line for each method (and network), the mean over its seeds.
+    """The same with one line for each method, and network, the mean over its seeds.
 
     Args:
         table: reconstruct_bands.csv, with columns ``network``, ``method`` and ``seed`` or without.
@@ -90,16 +67,57 @@ def plot_methods(table: pd.DataFrame, *, without_token: bool) -> Figure:
     energy = means.over_seeds(parts, keys, "energy", ("energy_ci_low", "energy_ci_high"))
     error[["energy", "energy_ci_low", "energy_ci_high"]] = energy[["mean", "low", "high"]]
     found = error.rename(columns={"start": "low", "end": "high"})
-    several = found["network"].nunique() > 1
-    labels = methods.labels(found["method"])
-    found["checkpoint"] = [
-        f"{network}, {labels[method]}" if several else method
-        for network, method in zip(found["network"], found["method"], strict=True)
-    ]
-    return plot(found, caption=means.wording({"reconstructions": table}))
+    found["checkpoint"] = list(zip(found["network"], found["method"], strict=True))
+    return _draw(found, _looks(found), means.wording({"reconstructions": table}))
 
 
-def _curve(axes: Axes, rows: pd.DataFrame, columns: tuple[str, str, str], label: str, look: dict[str, Any]) -> None:
+def _looks(table: pd.DataFrame) -> dict[Any, dict[str, Any]]:
+    """A method's colour; where there are several networks, a line for each."""
+    keys = means.keys([table])
+    names = methods.ordered(method for _, method in keys)
+    colours, labels = style.palette(names), style.labels(names)
+    lines = style.network_lines(network for network, _ in keys)
+    several = len(lines) > 1
+    return {
+        (network, method): dict(
+            label=f"{labels[method]}, {style.short_name(network)}" if several else labels[method],
+            color=colours[method],
+            linestyle=lines[network] if several else style.line_style(names.index(method)),
+        )
+        for network, method in keys
+    }
+
+
+def _draw(table: pd.DataFrame, looks: Mapping[Any, Mapping[str, Any]], caption: str = "") -> Figure:
+    tokens = list(dict.fromkeys(table["token"]))
+    height = 0.36 * style.PAGE_WIDTH
+    with style.apply():
+        figure = Figure(figsize=(style.PAGE_WIDTH, height), layout="constrained")
+        error, energy = figure.subplots(1, 2)
+        for name, of_name in looks.items():
+            for token in tokens:
+                rows = table[(table["checkpoint"] == name) & (table["token"] == token)]
+                look = dict(of_name)
+                if token == "without":  # the same colour, an open marker
+                    look |= dict(markerfacecolor="white", label=f"{look['label']}, without token")
+                _curve(error, rows, ("error", "ci_low", "ci_high"), look)
+                _curve(energy, rows, ("energy", "energy_ci_low", "energy_ci_high"), look)
+        for axes, what in ((error, "error"), (energy, "prediction")):
+            axes.axhline(1, color="0.4", linestyle=":", linewidth=0.9, zorder=1)
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(NullFormatter())
+            axes.set_xticks(list(TICKS), list(TICKS.values()))
+            axes.set_xlabel("Frequency (radians per pixel)")
+            axes.set_ylabel(f"Energy of {what} / of target")
+        if caption:
+            height += style.caption(figure, caption)
+        style.legend_above(figure, error, height)
+    return figure
+
+
+def _curve(axes: Axes, rows: pd.DataFrame, columns: tuple[str, str, str], look: Mapping[str, Any]) -> None:
     value, low, high = columns
     middle = (rows["low"] + rows["high"]) / 2
-    style.curve(axes, middle, rows[value], rows[low], rows[high], label=label, **look)
+    style.curve(axes, middle, rows[value], rows[low], rows[high], **look)

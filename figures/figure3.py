@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -16,8 +17,6 @@ from . import variance as variance_figure
 
 LINES = 8  # more than these in a panel are drawn in a row of panels for each network
 LAYER = ["layer", "depth", "height", "width"]
-
-Key = tuple[str, str]  # network, method
 
 
 def plot(spectrum: pd.DataFrame | None = None, variance: pd.DataFrame | None = None) -> Figure:
@@ -40,7 +39,7 @@ def plot(spectrum: pd.DataFrame | None = None, variance: pd.DataFrame | None = N
         drawn.append((prepare_variance(variance), variance_figure.LABELS[_kind(variance)], True))
     if not drawn:
         raise ValueError("figure 3: neither a spectrum nor a variance table, so there is nothing to draw")
-    keys = _keys([table for table, _, _ in drawn])
+    keys = means.keys([table for table, _, _ in drawn])
     networks = list(dict.fromkeys(network for network, _ in keys))
     rows = [networks] if len(keys) <= LINES else [[network] for network in networks]
     looks = _looks(keys, shared=len(rows) < len(networks))
@@ -50,7 +49,7 @@ def plot(spectrum: pd.DataFrame | None = None, variance: pd.DataFrame | None = N
         figure = Figure(figsize=(width, height), layout="constrained")
         grid = figure.subplots(len(rows), len(drawn), squeeze=False, sharex=True)
         shades: list[Artist] = []
-        for row, shown in zip(grid, rows, strict=True):
+        for number, (row, shown) in enumerate(zip(grid, rows, strict=True)):
             of_row = {key: looks[key] for key in keys if key[0] in shown}
             for axes, (table, label, positive), letter in zip(row, drawn, "ab", strict=False):
                 shades += _panel(axes, table, of_row, positive)
@@ -58,7 +57,7 @@ def plot(spectrum: pd.DataFrame | None = None, variance: pd.DataFrame | None = N
                 title = f"({letter})" if len(drawn) > 1 else ""
                 name = style.short_name(shown[0]) if len(shown) == 1 else ""
                 axes.set_title(f"{title} {name}".strip(), loc="left")
-                if row is not grid[-1]:
+                if number < len(rows) - 1:
                     axes.set_xlabel("")
         height += style.caption(figure, _caption([table for table, _, _ in drawn]))
         style.legend(figure, height, *_legend(keys, looks, shades, shared=len(rows) < len(networks)))
@@ -92,16 +91,7 @@ def _kind(table: pd.DataFrame) -> str:
     return "std" if "std" in table else "variance"
 
 
-def _keys(tables: list[pd.DataFrame]) -> list[Key]:
-    rows = pd.concat([table[means.GROUP] for table in tables]).drop_duplicates()
-    return [
-        (network, method)
-        for network in methods.ordered_networks(rows["network"])
-        for method in methods.ordered(rows.loc[rows["network"] == network, "method"])
-    ]
-
-
-def _looks(keys: list[Key], shared: bool) -> dict[Key, dict[str, Any]]:
+def _looks(keys: list[means.Key], shared: bool) -> dict[means.Key, dict[str, Any]]:
     names = methods.ordered(method for _, method in keys)
     colours, labels = style.palette(names), style.labels(names)
     families = style.network_lines(network for network, _ in keys)
@@ -116,7 +106,9 @@ def _looks(keys: list[Key], shared: bool) -> dict[Key, dict[str, Any]]:
     }
 
 
-def _panel(axes: Any, table: pd.DataFrame, looks: Mapping[Key, Mapping[str, Any]], positive: bool) -> list[Artist]:
+def _panel(
+    axes: Axes, table: pd.DataFrame, looks: Mapping[means.Key, Mapping[str, Any]], positive: bool
+) -> list[Artist]:
     averaged = means.over_seeds(table, [*means.GROUP, *LAYER], "value")
     averaged = averaged.rename(columns={"mean": "value", "low": "ci_low", "high": "ci_high"})
     averaged["checkpoint"] = list(zip(averaged["network"], averaged["method"], strict=True))
@@ -134,7 +126,7 @@ def _panel(axes: Any, table: pd.DataFrame, looks: Mapping[Key, Mapping[str, Any]
 
 
 def _legend(
-    keys: list[Key], looks: Mapping[Key, Mapping[str, Any]], shades: list[Artist], shared: bool
+    keys: list[means.Key], looks: Mapping[means.Key, Mapping[str, Any]], shades: list[Artist], shared: bool
 ) -> tuple[list[Artist], list[str]]:
     handles: list[Artist] = []
     labels: list[str] = []

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from . import style
+from . import methods, style
 
 GROUP = ["network", "method"]
+Key = tuple[str, str]  # these two
 
 
 def prepare(table: pd.DataFrame, what: str, needed: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame:
@@ -72,6 +73,16 @@ def over_seeds(
     found["high"] = found["high"].where(~several, found["mean"] + half)
     found.insert(0, "seeds", count)
     return found.reset_index()
+
+
+def keys(tables: Sequence[pd.DataFrame]) -> list[Key]:
+    """The (network, method) of all prepared tables in the order of figures."""
+    rows = pd.concat([table[GROUP] for table in tables]).drop_duplicates()
+    return [
+        (network, method)
+        for network in methods.ordered_networks(rows["network"])
+        for method in methods.ordered(rows.loc[rows["network"] == network, "method"])
+    ]
 
 
 def half_width(deviation: pd.Series, count: pd.Series) -> pd.Series:
