@@ -43,28 +43,29 @@ def build(names: Sequence[str], results: str | Path | None, output: str | Path, 
     Raises:
         InputError: an unknown name, no such folder, or nothing in it for any of the names.
     """
-    chosen = [find(name) for name in dict.fromkeys(names)] or list(ITEMS)
+    chosen = list(dict.fromkeys(map(find, names))) or list(ITEMS)
     folder = SMALL if results is None else Path(results)
     if not folder.is_dir():
         raise InputError(f"no folder '{folder}': --results is a folder of CSV files such as occlusion.csv")
-    if missing := [name for name in dict.fromkeys(chosen) if not _available(ITEMS[name], folder)]:
-        lines = {name: f"{_word(name)} needs {' or '.join(ITEMS[name].files)}" for name in missing}
-        if not any(ITEMS[name].files and name not in missing for name in chosen):
-            raise InputError(f"{folder} has nothing to draw from: {'; '.join(lines.values())}")
-        for line in lines.values():
-            say(f"left out: {line}, which {folder} lacks")
+    drawn = [name for name in chosen if ITEMS[name].files]
+    missing = [name for name in drawn if not any((folder / file).is_file() for file in ITEMS[name].files)]
+    needs = {name: f"{_word(name)} needs {' or '.join(ITEMS[name].files)}" for name in missing}
+    if drawn and missing == drawn:
+        raise InputError(f"{folder} has nothing to draw from: {'; '.join(needs.values())}")
+    for line in needs.values():
+        say(f"left out: {line}, which {folder} lacks")
     written: list[Path] = []
     failed = []
-    for name in dict.fromkeys(chosen):
-        if name in missing:
-            continue
+    for name in (name for name in drawn if name not in missing):
         try:
             written += ITEMS[name].build(folder, Path(output), say)
         except ValueError as error:
             failed.append(f"{_word(name)}: {' '.join(str(error).split())}")
             say(f"left out: {failed[-1]}")
-    if not written:
+    if failed and not written:
         raise InputError(f"{folder}: nothing could be drawn: {'; '.join(failed)}")
+    for name in (name for name in chosen if name not in drawn):
+        written += ITEMS[name].build(folder, Path(output), say)
     return written
 
 
@@ -82,10 +83,6 @@ def find(name: str) -> str:
             return key
     known = ", ".join(ITEMS)
     raise InputError(f"no figure or table '{methods.shorten(name)}': there are {known}")
-
-
-def _available(item: Item, folder: Path) -> bool:
-    return not item.files or any((folder / name).is_file() for name in item.files)
 
 
 def _word(name: str) -> str:

@@ -82,7 +82,8 @@ def prepare_occlusion(table: pd.DataFrame) -> pd.DataFrame:
     """Means over seeds of the accuracy in per cent; a table without intervals gets the range over runs."""
     table = means.prepare(table, "occlusion", ("ratio", "accuracy"), ("ratio", "accuracy"))
     if "fill" in table:
-        table = table[table["fill"].astype(str) == str(table["fill"].iloc[0])]
+        fills = table["fill"].astype("object").fillna("").astype(str)
+        table = table.assign(fill=fills)[fills == fills.iloc[0]]
     if "ci_low" not in table or "ci_high" not in table:
         runs = table.groupby([*means.GROUP, "seed", "ratio"], sort=False, dropna=False)["accuracy"]
         table = table.assign(ci_low=runs.transform("min"), ci_high=runs.transform("max"))
@@ -180,8 +181,8 @@ def _legend(looks: Mapping[str, Mapping[str, Any]]) -> tuple[list[Artist], list[
 
 def _caption(tables: Mapping[str, pd.DataFrame]) -> str:
     text = means.wording(dict(tables))
-    fills = tables["occlusion"].get("fill") if "occlusion" in tables else None
-    return text if fills is None else f"{text} Hidden patches are filled with: {fills.iloc[0]}."
+    fill = tables["occlusion"]["fill"].iloc[0] if "fill" in tables.get("occlusion", ()) else ""
+    return f"{text} Hidden patches are filled with: {methods.shorten(fill)}." if fill else text
 
 
 def _letters() -> Iterator[str]:

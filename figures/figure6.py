@@ -59,7 +59,7 @@ def _prepare(table: pd.DataFrame) -> pd.DataFrame:
     style.require(table, NEEDED, "token place")
     table = means.prepare(table.assign(method=table["token"].astype(str)), "token place", NEEDED, ("top1",))
     for name, empty in (("site", ""), ("fill", "")):
-        table[name] = table[name].fillna(empty).astype(str) if name in table else empty
+        table[name] = table[name].astype("object").fillna(empty).astype(str) if name in table else empty
     table["place"] = pd.to_numeric(table["place"], errors="coerce") if "place" in table else math.nan
     return table
 

@@ -35,8 +35,8 @@ def prepare(table: pd.DataFrame, what: str, needed: Sequence[str], numbers: Sequ
         raise ValueError(f"{what} table: columns missing: method or checkpoint, one of which names the lines")
     names = table[given].astype("object")
     table["method"] = names.bfill(axis=1).iloc[:, 0].fillna("(no name)").astype(str)
-    table["network"] = table["network"].fillna("").astype(str) if "network" in table else ""
-    if "seed" not in table:
+    table["network"] = table["network"].astype("object").fillna("").astype(str) if "network" in table else ""
+    if "seed" not in table or table["seed"].isna().all():
         table["seed"] = table.get("checkpoint", 0)
     for name in numbers:
         values = pd.to_numeric(table[name], errors="coerce").replace([np.inf, -np.inf], np.nan)

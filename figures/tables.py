@@ -66,7 +66,8 @@ def classification(table: pd.DataFrame, network: str | None = None) -> pd.DataFr
         ValueError: an empty table, or columns or numbers that are missing, or no network of the family.
     """
     table = means.prepare(table, "classification", ("top1",), ("top1",))
-    table["evaluation"] = table["evaluation"].fillna(EVALUATIONS[0]).astype(str) if "evaluation" in table else "top-1"
+    given = table["evaluation"].astype("object") if "evaluation" in table else pd.Series("top-1", table.index)
+    table["evaluation"] = given.fillna(EVALUATIONS[0]).astype(str)
     if network is not None:
         other = {"cnn": "transformer", "transformer": "cnn"}[network]
         family = table["network"].map(methods.family)
