@@ -1,9 +1,9 @@
 """The whole path in minutes: ``python -m a2mim.experiments.demo`` (what ``make demo`` runs).
 
 Pre-trains a small ViT and a small ResNet with A2MIM on the embedded images, fine-tunes each from that start and from
-scratch, and looks at the results: occlusion, interactions, spectra, variances, reconstructions. Each line is a public
-command, shown before it runs; a stage whose run is already complete is not run again. At this size the numbers show
-that the path works, not which method is better.
+scratch, and looks at the results: occlusion, interactions, spectra, variances, reconstructions, and a page that shows
+them all. Each line is a public command, shown before it runs; a training that is already complete is not run again. At
+this size the numbers show that the path works, not which method is better.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 
 NETWORKS = ("vit", "resnet")
+PAGE = "report.html"
 
 
 def commands(output: str, epochs: int, finetune_epochs: int) -> list[list[str]]:
@@ -42,12 +43,27 @@ def commands(output: str, epochs: int, finetune_epochs: int) -> list[list[str]]:
         steps.append(f"a2mim-analyze {probe} {' '.join(finished)} --images 300 --output {results}".split())
     pretrained = " ".join(f"{output}/{net}-pretrain" for net in NETWORKS)
     steps.append(f"a2mim-analyze reconstruct {pretrained} --images 300 --output {results}".split())
+    steps.append(f"a2mim-analyze report {output} --output {output}/{PAGE}".split())
     return steps
+
+
+def complete(step: list[str]) -> bool:
+    """Whether a step is a training whose run is there, with its last epoch."""
+    if "--experiment" not in step:
+        return False
+    output, name, epochs = (step[step.index(flag) + 1] for flag in ("--output", "--experiment", "--epochs"))
+    summary = Path(output, name, "summary.csv")
+    if not summary.is_file() or not summary.with_name("backbone.safetensors").is_file():
+        return False
+    return summary.read_text(encoding="utf-8").splitlines()[-1].split(",")[0] == epochs
 
 
 def run(step: list[str]) -> None:
     """Run one command as a person would; its own line of error is enough when it fails."""
     click.secho(f"\n$ {' '.join(step)}", bold=True)
+    if complete(step):
+        click.echo("(complete, not run again)")
+        return
     started = time.perf_counter()
     program = Path(sys.executable).parent / step[0]
     code = subprocess.run([str(program), *step[1:]], check=False).returncode
@@ -78,7 +94,8 @@ def main(output: str, epochs: int, finetune_epochs: int) -> None:
     click.echo(f"\n{summary(output)}\n\nPictures:")
     for picture in sorted(Path(output).glob("**/*.png")):
         click.echo(f"  {picture}")
-    click.echo(f"\n{time.perf_counter() - started:.0f} s in all")
+    click.echo(f"\n{time.perf_counter() - started:.0f} s in all; the page that shows it all, for a browser:")
+    click.echo(f"  {Path(output) / PAGE}")
 
 
 if __name__ == "__main__":

@@ -331,6 +331,21 @@ def merge(outputs: tuple[str, ...], output: str) -> None:
         click.echo(path)
 
 
+@main.command(name="report")
+@click.argument("sources", nargs=-1, required=True)
+@click.option("--output", default="report.html", show_default=True, help="The page to write.")
+@click.option("--title", help="Of the page.  [default: the names of the sources]")
+@_common.clear_errors
+def report(sources: tuple[str, ...], output: str, title: str | None) -> None:
+    """One HTML page, for a browser, that shows all that SOURCES hold: results of analyses, runs, trials.
+
+    A source is a folder that holds some of them at any depth, or a single file. The page needs no network.
+    """
+    from a2mim.analysis import page
+
+    click.echo(page.write_page(sources, output, title))
+
+
 @main.command(name="reconstruct")
 @_options(images="100", batch_size=64)
 @_common.TRUST

@@ -1,0 +1,177 @@
+"""One page that shows it all: what results and runs hold, gathered, and written as a single HTML file."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from a2mim import files
+from a2mim.errors import InputError
+
+from . import page_analyses, page_html, page_pictures, page_reading, page_runs
+from .page_model import Cell, Entry, Page, Table, count, decimals, listed, table, text
+from .page_reading import ABOUT, NEIGHBOURS, RUN, TRIALS, Found
+
+LIMIT = 5_000_000  # bytes of the page
+DETAILS = 3_500_000  # bytes of words, beyond which settings and the loader's reports are left to their files
+
+
+def write_page(sources: Sequence[str | Path], output: str | Path, title: str | None = None) -> Path:
+    """Write the report on all that the sources hold; returns its path.
+
+    Args:
+        sources: results of analyses, runs, trials, folders that hold several of those at any depth, or single files.
+        output: the HTML file.
+        title: of the page; default: the names of the sources.
+
+    Raises:
+        InputError: a source that does not exist, or nothing in any of them that can be shown; the message says what was
+            looked for and what was found.
+    """
+    page = gather(sources, title)
+    path = Path(output)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name the file to write: --output {path / 'report.html'}")
+    files.write_text(path, within_limit(page))
+    return path
+
+
+def gather(sources: Sequence[str | Path], title: str | None = None) -> Page:
+    """All that the sources hold, as plain data; raises what ``write_page`` does."""
+    found, notes = page_reading.find(sources)
+    entries = [(one, _entry(one)) for one in found if one.kind != ABOUT]
+    good = [entry for _, entry in entries if not entry.problem]
+    if not good:
+        problems = [f"{entry.place}: {entry.problem}" for _, entry in entries]
+        raise InputError(
+            f"nothing to report on; looked for {page_reading.LOOKED_FOR}; found "
+            f"{listed([*problems, *notes], 4) or 'none of them'}"
+        )
+    runs = [entry for one, entry in entries if one.kind in (RUN, TRIALS)]
+    analyses = [entry for one, entry in entries if one.kind not in (RUN, TRIALS)]
+    _tell_apart(analyses)
+    _tell_apart(runs)
+    named = title or "Report on " + listed([Path(source).resolve().name or str(source) for source in sources], 4)
+    facts = _facts(sources, analyses, runs, [one for one in found if one.kind == ABOUT])
+    return Page(named, facts, _networks(analyses), analyses, runs, notes)
+
+
+def within_limit(page: Page) -> str:
+    """The page as HTML of less than ``LIMIT`` bytes: with fewer details and smaller pictures where it would be more."""
+    entries = [*page.analyses, *page.runs]
+    bare = [replace(entry, pictures=[replace(one, png=b"") for one in entry.pictures]) for entry in entries]
+    words = len(page_html.render(_with(page, bare)).encode())
+    if words > DETAILS:
+        page.notes.append(
+            "Settings and the loader's reports are left out, as there are too many; they are in the files."
+        )
+        entries = [replace(entry, settings={}, reports={}) for entry in entries]
+        bare = [replace(entry, pictures=[replace(one, png=b"") for one in entry.pictures]) for entry in entries]
+        words = len(page_html.render(_with(page, bare)).encode())
+    pictures = [picture for entry in entries for picture in entry.pictures]
+    allowed = int((LIMIT - words - 2000) * 0.74)  # base64 writes three bytes as four signs
+    fitting, note = page_pictures.fit(pictures, allowed)
+    page.notes += [note] if note else []
+    left = iter(fitting)
+    whole = [replace(entry, pictures=list(itertools.islice(left, len(entry.pictures)))) for entry in entries]
+    return page_html.render(_with(page, whole))
+
+
+def _with(page: Page, entries: Sequence[Entry]) -> Page:
+    number = len(page.analyses)
+    return replace(page, analyses=list(entries[:number]), runs=list(entries[number:]))
+
+
+def _entry(found: Found) -> Entry:
+    """The section of what was found; one that fails in a way that nobody thought of does not cost the others theirs."""
+    make = {RUN: page_runs.run_entry, TRIALS: page_runs.trials_entry, NEIGHBOURS: page_analyses.neighbours}
+    try:
+        return make.get(found.kind, page_analyses.entry)(found)
+    except Exception as error:
+        why = f"{found.path.name} could not be read: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        return Entry(found.kind, found.path.name, str(found.path), problem=why)
+
+
+def _tell_apart(entries: Iterable[Entry]) -> None:
+    """Titles that several sections share get the folder."""
+    every = list(entries)
+    titles = [entry.title for entry in every]
+    for entry in every:
+        if titles.count(entry.title) > 1:
+            path = Path(entry.place)
+            folder = path.parent if path.suffix in (".csv", ".json") else path
+            shown = "/".join(folder.parts[-2:])
+            entry.title = f"{entry.title}: {shown}" if entry.kind not in (RUN, TRIALS) else shown
+
+
+def _facts(
+    sources: Sequence[str | Path], analyses: Sequence[Entry], runs: Sequence[Entry], about: Sequence[Found]
+) -> dict[str, str]:
+    """The head of the page: when, what, by which versions, from which seeds and images, on which machine."""
+    entries = [entry for entry in [*analyses, *runs] if not entry.problem]
+    now = datetime.datetime.now(datetime.timezone.utc)
+    facts = {"Written": now.strftime("%Y-%m-%d %H:%M UTC"), "From": listed(sources, 8)}
+    trained = sum(entry.kind == RUN for entry in entries)
+    facts["Holds"] = f"{len(entries) - len([one for one in runs if not one.problem])} analyses, {trained} training runs"
+    broken = len(analyses) + len(runs) - len(entries)
+    facts["Holds"] += f"; {broken} that cannot be used" if broken else ""
+    for label, shown in (("Images", "Images"), ("Trained on", "Trained on"), ("Seed", "Seeds")):
+        if values := dict.fromkeys(entry.facts[label] for entry in entries if label in entry.facts):
+            facts[shown] = "; ".join([*list(values)[:4], *(["..."] if len(values) > 4 else [])])
+    if versions := [entry.facts["Versions"] for entry in entries if "Versions" in entry.facts]:
+        facts["Versions"] = ", ".join(dict.fromkeys(one for line in versions for one in line.split(", ")))
+    if moments := [entry.facts["Measured"] for entry in entries if "Measured" in entry.facts]:
+        first, last = min(moments), max(moments)
+        facts["Measured"] = first if first == last else f"{first} to {last}"
+    devices = dict.fromkeys(str(entry.settings["device"]) for entry in entries if "device" in entry.settings)
+    if devices:
+        facts["Device"] = listed(devices)
+    for one in about:
+        facts |= _claims(one)
+    return facts
+
+
+def _claims(found: Found) -> dict[str, str]:
+    """What about.json of the claims' results says of scale, machine, time."""
+    try:
+        about = page_reading.read_json(found.path)
+    except InputError as error:
+        return {"about.json": str(error)}
+    facts = {}
+    for key, value in about.items():
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            facts[key.replace("_", " ").capitalize()] = str(value)
+        elif isinstance(value, list) and all(isinstance(one, str) for one in value):
+            facts[key.replace("_", " ").capitalize()] = "; ".join(value)
+        elif isinstance(value, Mapping) and key in ("versions", "machine", "scale"):
+            facts[key.capitalize()] = ", ".join(f"{name} {one}" for name, one in value.items())
+    return facts
+
+
+def _networks(analyses: Sequence[Entry]) -> Table | None:
+    """Every checkpoint that was analysed, and what the loader found in it."""
+    known: dict[str, Mapping[str, Any]] = {}
+    seen: dict[str, list[str]] = {}
+    for entry in analyses:
+        for name, report in entry.checkpoints.items():
+            known[name] = report or known.get(name, {})
+            seen.setdefault(name, [])
+            seen[name] += [entry.kind] if entry.kind not in seen[name] else []
+    if not known:
+        return None
+    lines = [[text(name), *_told(report), text(", ".join(seen[name]))] for name, report in known.items()]
+    columns = ("Checkpoint", "Architecture", "Parameters (M)", "Written by", "Epoch", "Loaded", "Analysed by")
+    return table("Networks", columns, lines, "the .json files")
+
+
+def _told(report: Mapping[str, Any]) -> list[Cell]:
+    numbers = [report.get(key) for key in ("parameters", "epoch", "coverage")]
+    parameters, epoch, coverage = (float(one) if isinstance(one, int | float) else float("nan") for one in numbers)
+    millions = parameters / 1e6
+    written = ", ".join(str(report[key]) for key in ("format", "kind") if report.get(key))
+    loaded = Cell(f"{decimals(100 * coverage, 1)} %" if coverage == coverage else "–", coverage)
+    return [text(report.get("arch")), Cell(decimals(millions, 2), millions), text(written), count(epoch), loaded]

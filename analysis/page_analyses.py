@@ -1,0 +1,164 @@
+"""From the files of an analysis to its section of the page."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Mapping
+from typing import Any
+
+from a2mim.checkpoint.report import LoadReport
+from a2mim.errors import InputError
+
+from . import page_commands, page_numbers, page_pictures, page_reading
+from .page_model import Entry, duration, listed, number, table, text
+from .page_reading import KINDS, Found, mapping
+
+READING = {
+    "occlusion": "The longer a curve stays up as patches are hidden, the less the network depends on any one patch; "
+    "bands that do not touch tell two networks apart.",
+    "shuffle": "A curve that stays up as the cells are shuffled belongs to a network that looks at parts and not at "
+    "their arrangement; one that falls uses the arrangement.",
+    "interactions": "J(m) is how strongly two patches interact while m others are shown, relative to the mean over all "
+    "orders: high at middle orders means shapes and parts, high at both ends means textures or whole images alone; "
+    "what lies at the dotted line is noise.",
+    "spectrum": "The lower a line, the more the maps of that depth are smoothed, as their high frequencies are lost; a "
+    "line that rises keeps or adds detail.",
+    "variance": "A line that rises with depth means maps that differ more from place to place; one that falls means "
+    "maps that are averaged, as pooling and attention do.",
+    "reconstruct": "Smaller errors and more PSNR are better; in the curves an error of 1 is that of a flat colour, and "
+    "an energy near 1 has as much detail as the original.",
+    "knn": "How often the neighbours of an image among the encoder's features tell its class, without any training.",
+    "classification": "Accuracy after fine-tuning or probing; intervals that do not touch tell two methods apart.",
+    "token_place": "Accuracy by the place at which the mask token acts; place 0 is the input, 1 the last layer.",
+    "loss_ablation": "Accuracy as the parts of the loss are added one by one.",
+}
+
+
+def entry(found: Found) -> Entry:
+    """The section of a table of results, whatever state its files are in: what is wrong stands in ``problem``."""
+    title = KINDS[found.kind].title if found.kind in KINDS else found.path.name
+    made = Entry(found.kind, title, str(found.path), reading=READING.get(found.kind, ""))
+    if found.why:
+        made.problem = found.why
+        return made
+    try:
+        rows, notes = page_reading.read_table(found.path, found.kind)
+        numbers = page_numbers.of(found.kind, rows, found.path)
+    except InputError as error:
+        made.problem = str(error)
+        return made
+    made.tables, made.findings, made.notes = numbers.tables, numbers.findings, notes + numbers.notes
+    made.pictures, undrawn = page_pictures.of(found.kind, rows, found.path, numbers.gist)
+    made.notes += undrawn
+    if "checkpoint" in rows:
+        made.checkpoints = {name: {} for name in dict.fromkeys(rows["checkpoint"])}
+    if found.kind not in page_numbers.CLAIMS:
+        _about(made, found)
+    return made
+
+
+def _about(made: Entry, found: Found) -> None:
+    """What the settings file beside the table says."""
+    try:
+        about = page_reading.read_json(found.path.with_suffix(".json"))
+    except InputError as error:
+        made.notes.append(f"{str(error)[:1].upper()}{str(error)[1:]}.")
+        return
+    images, settings = mapping(about.get("images")), mapping(about.get("settings"))
+    made.facts = {"Images": described(images), **when(about)}
+    made.facts["Seed"] = str(settings.get("seed", images.get("seed", "not written")))
+    made.settings = {**settings, **{f"images: {key}": value for key, value in images.items()}}
+    made.settings |= {"device": about.get("device", "not written")}
+    conclusions = about.get("conclusions")
+    named = set(mapping(about.get("networks")) or mapping(about.get("checkpoints")))
+    if named and made.checkpoints and named != set(made.checkpoints):
+        file = found.path.with_suffix(".json").name
+        made.notes.append(f"{file} speaks of other checkpoints ({listed(named)}) than {found.path.name}.")
+    elif isinstance(conclusions, list):
+        made.findings += [str(one) for one in conclusions]
+    for name, report in mapping(about.get("checkpoints")).items():
+        made.checkpoints[name] = mapping(report)
+        made.reports[name] = said(mapping(report))
+        made.notes += [f"{name}: {remark}" for remark in remarks(mapping(report))]
+    for name, layers in mapping(about.get("left_out")).items():
+        if isinstance(layers, list) and layers:
+            made.notes.append(f"{name}: left out: {listed(layers)}")
+    recorded = about.get("command")
+    command, unsaid = page_commands.analysis(found.kind, about, str(found.path.parent))
+    made.commands = [str(recorded)] if recorded else [command] if command else []
+    made.notes += [] if recorded else unsaid
+
+
+def neighbours(found: Found) -> Entry:
+    """The section of knn.json."""
+    made = Entry("knn", f"Nearest neighbours: {found.path.parent.name}", str(found.path), reading=READING["knn"])
+    try:
+        about = page_reading.read_json(found.path)
+    except InputError as error:
+        made.problem = str(error)
+        return made
+    numbers = {key: value for key, value in about.items() if isinstance(value, int | float) and value is not True}
+    if not numbers:
+        made.problem = f"{found.path.name} holds no number, so there is nothing to show"
+        return made
+    rows = [[text(key), text(number(float(value), 4))] for key, value in numbers.items()]
+    made.tables = [table("Result", ("Measure", "Value"), rows, found.path.name)]
+    made.settings = {key: value for key, value in about.items() if key not in numbers}
+    return made
+
+
+def described(images: Mapping[str, Any]) -> str:
+    """Which images, in words."""
+    if not images:
+        return "not written"
+    if given := images.get("given"):
+        return f"{len(given)} image files"
+    what = {"fashion": "the embedded images of Fashion-MNIST", "folder": "a folder"}.get(
+        str(images.get("dataset")), str(images.get("dataset"))
+    )
+    place = f" {images['data_dir']}" if images.get("data_dir") else ""
+    limit = f"{images['limit']} of " if images.get("limit") else "all of "
+    return f"{limit}{what}{place} ({images.get('split', 'val')})"
+
+
+def when(about: Mapping[str, Any]) -> dict[str, str]:
+    """Time, cost and versions as a settings file has them."""
+    facts = {}
+    if created := about.get("created"):
+        facts["Measured"] = moment(created)
+    if isinstance(about.get("duration_seconds"), int | float):
+        facts["Took"] = duration(float(about["duration_seconds"]))
+    if versions := mapping(about.get("versions")):
+        facts["Versions"] = ", ".join(f"{name} {value}" for name, value in versions.items())
+    return facts
+
+
+def moment(created: Any) -> str:
+    """A time as ISO writes it, to the minute; what is none as it is."""
+    try:
+        return datetime.datetime.fromisoformat(str(created)).strftime("%Y-%m-%d %H:%M %Z").strip()
+    except ValueError:
+        return str(created)
+
+
+def said(report: Mapping[str, Any]) -> str:
+    """What the loader said of a checkpoint, as ``a2mim-checkpoint inspect`` prints it."""
+    found = _report(report)
+    return "what is written of it is no report of the loader" if found is None else str(found)
+
+
+def remarks(report: Mapping[str, Any]) -> list[str]:
+    """What a reader has to know of how a checkpoint was loaded."""
+    found = _report(report)
+    return [] if found is None else found.remarks()
+
+
+def _report(report: Mapping[str, Any]) -> LoadReport | None:
+    names = {one.name for one in dataclasses.fields(LoadReport)}
+    try:
+        found = LoadReport(**{key: value for key, value in report.items() if key in names})
+        str(found), found.remarks()
+    except (TypeError, ValueError, AttributeError, KeyError):
+        return None
+    return found
