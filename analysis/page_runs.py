@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import math
@@ -239,7 +240,7 @@ def _told(made: Entry, folder: Path, values: dict[str, Any], start: str) -> None
     )
     made.facts["Seed"] = str(values.get("seed"))
     checkpoint = "" if pretrained or scratch else start.removeprefix("from ")
-    comparable = _own(values, checkpoint) if checkpoint else values
+    comparable = _own(values, checkpoint, folder) if checkpoint else values
     name, base = nearest(program, comparable)
     where = f"preset {name}" if name else "the defaults"
     changed = {key: value for key, value in comparable.items() if base.get(key) != value}
@@ -250,12 +251,17 @@ def _told(made: Entry, folder: Path, values: dict[str, Any], start: str) -> None
     made.commands = [f"torchrun --nproc-per-node {processes} --no-python {command}" if processes else command]
 
 
-def _own(values: Mapping[str, Any], checkpoint: str) -> dict[str, Any]:
-    """The settings of a fine-tuning without those that it took from the run it started from."""
-    try:
-        begun = recipes.read(Path(checkpoint) / "args.yaml")
-    except (InputError, OSError):
-        begun = {}
+def _own(values: Mapping[str, Any], checkpoint: str, folder: Path) -> dict[str, Any]:
+    """The settings of a fine-tuning without those that it took from the run it started from.
+
+    The path of that run may be one of another place; a run of its name beside ``folder`` is taken for it.
+    """
+    named = Path(checkpoint)
+    named = named.parent if named.suffix else named
+    begun: dict[str, Any] = {}
+    for start in (named, folder.parent / named.name, folder.parent.parent / named.name):
+        with contextlib.suppress(InputError, OSError):
+            begun = begun or recipes.read(start / "args.yaml")
     return {key: value for key, value in values.items() if not (key in FROM_START and begun.get(key, {}) == value)}
 
 
