@@ -57,7 +57,7 @@ def gather(sources: Sequence[str | Path], title: str | None = None) -> Page:
     _tell_apart(runs)
     named = title or "Report on " + listed([Path(source).resolve().name or str(source) for source in sources], 4)
     facts = _facts(sources, analyses, runs, [one for one in found if one.kind == ABOUT])
-    return Page(named, facts, _networks(analyses), analyses, runs, notes)
+    return Page(named, facts, _networks(analyses), analyses, runs, _shared_reports(analyses), notes)
 
 
 def within_limit(page: Page) -> str:
@@ -69,6 +69,7 @@ def within_limit(page: Page) -> str:
         page.notes.append(
             "Settings and the loader's reports are left out, as there are too many; they are in the files."
         )
+        page = replace(page, reports={})
         entries = [replace(entry, settings={}, reports={}) for entry in entries]
         bare = [replace(entry, pictures=[replace(one, png=b"") for one in entry.pictures]) for entry in entries]
         words = len(page_html.render(_with(page, bare)).encode())
@@ -106,6 +107,16 @@ def _tell_apart(entries: Iterable[Entry]) -> None:
             folder = path.parent if path.suffix in (".csv", ".json") else path
             shown = "/".join(folder.parts[-2:])
             entry.title = f"{entry.title}: {shown}" if entry.kind not in (RUN, TRIALS) else shown
+
+
+def _shared_reports(analyses: Sequence[Entry]) -> dict[str, str]:
+    """The loader's report of each checkpoint, once; an analysis keeps those that are others than the first."""
+    shared: dict[str, str] = {}
+    for entry in analyses:
+        for name, report in list(entry.reports.items()):
+            if shared.setdefault(name, report) == report:
+                del entry.reports[name]
+    return shared
 
 
 def _facts(

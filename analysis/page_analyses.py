@@ -63,7 +63,7 @@ def _about(made: Entry, found: Found) -> None:
     try:
         about = page_reading.read_json(found.path.with_suffix(".json"))
     except InputError as error:
-        made.notes.append(f"{str(error)[:1].upper()}{str(error)[1:]}.")
+        made.notes.append(f"{error}.")
         return
     images, settings = mapping(about.get("images")), mapping(about.get("settings"))
     made.facts = {"Images": described(images), **when(about)}

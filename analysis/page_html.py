@@ -100,7 +100,7 @@ def _subjects(page: Page) -> list[str]:
     if page.networks is None:
         return []
     opening = ['<section id="networks" aria-labelledby="networks-title">', '<h2 id="networks-title">Networks</h2>']
-    return [*opening, *_table(page.networks, hide=True), "</section>"]
+    return [*opening, *_table(page.networks, hide=True), *_reports(page.reports, "h3"), "</section>"]
 
 
 def _group(title: str, key: str, entries: Sequence[Entry], table: Table | None = None) -> list[str]:
@@ -137,12 +137,17 @@ def _entry(entry: Entry, key: str) -> list[str]:
     if entry.settings:
         rows = {name: _value(value) for name, value in entry.settings.items()}
         lines += ["<details>", f"<summary>All settings ({len(rows)})</summary>", *_pairs(rows), "</details>"]
-    if entry.reports:
-        lines += ["<details>", f"<summary>Loader’s reports ({len(entry.reports)})</summary>"]
-        for name, report in entry.reports.items():
-            lines += [f"<h4>{words(name)}</h4>", f"<pre>{words(report)}</pre>"]
-        lines.append("</details>")
-    return [*lines, "</article>"]
+    return [*lines, *_reports(entry.reports, "h4"), "</article>"]
+
+
+def _reports(reports: Mapping[str, str], heading: str) -> list[str]:
+    """What the loader said of each checkpoint."""
+    if not reports:
+        return []
+    lines = ["<details>", f"<summary>Loader’s reports ({len(reports)})</summary>"]
+    for name, report in reports.items():
+        lines += [f"<{heading}>{words(name)}</{heading}>", f"<pre>{words(report)}</pre>"]
+    return [*lines, "</details>"]
 
 
 def _picture(picture: Picture) -> list[str]:
@@ -165,15 +170,12 @@ def _table(table: Table, hide: bool = False) -> list[str]:
     lines = [f'<div class="table" role="region" tabindex="0" aria-label="{words(table.caption)}">', "<table>"]
     hidden = ' class="hidden"' if hide else ""
     lines.append(f"<caption{hidden}><span>{words(table.caption)}</span></caption>")
-    heads = (
-        f'<th scope="col"{" class=number" if number else ""}>{_breakable(name)}</th>'
-        for name, number in zip(table.columns, numbers, strict=True)
-    )
+    kinds = [' class="number"' if number else "" for number in numbers]
+    heads = (f'<th scope="col"{kind}>{_breakable(name)}</th>' for name, kind in zip(table.columns, kinds, strict=True))
     lines += ["<thead>", f"<tr>{''.join(heads)}</tr>", "</thead>", "<tbody>"]
     for first, *rest in table.rows:
         cells = [f'<th scope="row"{_sort(first)}>{_breakable(first.text)}</th>']
-        for cell, number in zip(rest, numbers[1:], strict=True):
-            kind = " class=number" if number else ""
+        for cell, kind in zip(rest, kinds[1:], strict=True):
             cells.append(f"<td{kind}{_sort(cell)}>{_breakable(cell.text)}</td>")
         lines.append(f"<tr>{''.join(cells)}</tr>")
     lines += ["</tbody>", "</table>", "</div>"]
@@ -185,7 +187,7 @@ def _known(cell: Cell) -> bool:
 
 
 def _sort(cell: Cell) -> str:
-    return f' data-value="{cell.value!r}"' if _known(cell) else ""
+    return f' data-value="{float(cell.value)!r}"' if cell.value is not None and _known(cell) else ""  # not np.float64
 
 
 def _breakable(value: str) -> str:

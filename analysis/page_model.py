@@ -82,6 +82,7 @@ class Page:
     networks: Table | None
     analyses: list[Entry]
     runs: list[Entry]
+    reports: dict[str, str] = field(default_factory=dict)  # those that all analyses of a checkpoint have in common
     notes: list[str] = field(default_factory=list)
 
 
@@ -149,6 +150,8 @@ def duration(seconds: float) -> str:
     """Seconds as a person says them."""
     if seconds < 60:
         return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    if seconds < 600:
+        return f"{round(seconds) // 60} min {round(seconds) % 60} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 

@@ -50,7 +50,7 @@ def _occlusion(rows: pd.DataFrame, path: Path) -> Numbers:
             values = robustness.measures(curve["value"].to_numpy(), list(curve.index))
             own += [dict(checkpoint=name, fill=fill, measure=key, value=float(one)) for key, one in values.items()]
     summary, notes = page_reading.read_beside(path, "summary", ("checkpoint", "measure", "value", *DIFFERENCE))
-    computed = pd.DataFrame(own)
+    computed = pd.DataFrame(own).drop(columns=[] if "fill" in rows else ["fill"], errors="ignore")
     if summary is not None and not _agree(summary, computed):
         notes.append(f"{path.stem}_summary.csv does not agree with {path.name} and is left out.")
         summary = None
@@ -63,7 +63,9 @@ def _occlusion(rows: pd.DataFrame, path: Path) -> Numbers:
         tables += _differences(rows, summary, path)
         for _, one in summary.groupby("fill", sort=False) if "fill" in summary else [("", summary)]:
             findings += [line for line in robustness.sentences(one) if " against " in line]
-    first = {name: curve["value"].iloc[0] for (_, name), curve in reversed(shapes.items())}
+    first: dict[str, float] = {}
+    for (_, name), curve in shapes.items():
+        first.setdefault(name, curve["value"].iloc[0])
     gist = f"with the fewest patches hidden, {_best(first, lambda value: f'{100 * value:.1f} %')}"
     return Numbers(tables, gist, findings, notes)
 

@@ -88,7 +88,7 @@ def find(sources: Sequence[str | Path]) -> tuple[list[Found], list[str]]:
         for one in here:
             found.setdefault((one.kind, one.path.resolve()), one)
         if not here:
-            empty.append(f"{source}: nothing to report on among {_held(source)}")
+            empty.append(f"{source}: nothing to report on{_held(source)}")
     return list(found.values()), empty
 
 
@@ -213,7 +213,7 @@ def read_json(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(
-            f"there is no {path.name} beside the table, so that settings and command are not known"
+            f"There is no {path.name} beside the table, so that settings and command are not known"
         ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path.name} cannot be read as JSON ({_line(error)})") from None
@@ -252,4 +252,4 @@ def _some(names: Iterable[Any]) -> str:
 
 def _held(folder: Path) -> str:
     names = sorted(path.name + ("/" if path.is_dir() else "") for path in folder.iterdir())
-    return _some(names) if names else "nothing: the folder is empty"
+    return f" among {_some(names)}" if names else "; the folder is empty"

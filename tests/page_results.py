@@ -62,21 +62,31 @@ def write(folder, kind, rows, settings=None, **more):
 
 def occlusion(folder, accuracy=ACCURACY, **settings):
     rows = [
-        dict(checkpoint=name, run=run, ratio=ratio, accuracy=value, n_images=50, ci_low=value - 0.05, ci_high=value + 0.05)
+        dict(
+            checkpoint=name,
+            run=run,
+            ratio=ratio,
+            accuracy=value,
+            n_images=50,
+            ci_low=value - 0.05,
+            ci_high=value + 0.05,
+        )
         for name, values in accuracy.items()
         for run in (0, 1)
         for ratio, value in zip(RATIOS, values, strict=True)
     ]
     chosen = {"grid": [8, 8], "ratios": list(RATIOS), "runs": 2, "fill": ["black"], "patches": "random", "nested": True}
-    return write(folder, "occlusion", rows, {**chosen, "batch_shared_mask": False, "seed": 3, "saliency": None, **settings})
+    return write(
+        folder, "occlusion", rows, {**chosen, "batch_shared_mask": False, "seed": 3, "saliency": None, **settings}
+    )
 
 
 def interactions(folder):
     ends = dict(n_images=4, n_pairs=12, n_contexts=8, evaluations=99)
     values = {"net-a": (0.5, 2.0, 0.5), "net-b": (1.5, 0.5, 1.0)}
     rows = [
-        dict(checkpoint=name, ratio=ratio, order=int(62 * ratio), strength=value / 10, ci_low=0.01, ci_high=0.3, J=value,
-             J_ci_low=value - 0.2, J_ci_high=value + 0.2, noise_floor=0.01, **ends)
+        dict(checkpoint=name, ratio=ratio, order=int(62 * ratio), strength=value / 10, ci_low=0.01, ci_high=0.3,
+             J=value, J_ci_low=value - 0.2, J_ci_high=value + 0.2, noise_floor=0.01, **ends)
         for name, one in values.items()
         for ratio, value in zip(RATIOS, one, strict=True)
     ]  # fmt: skip

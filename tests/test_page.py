@@ -116,7 +116,7 @@ def test_one_broken_analysis_does_not_cost_the_page_of_the_others(tmp_path):
     assert problems["variance"].startswith("variance.csv lacks the columns checkpoint, layer, variance, depth")
     assert problems["spectrum"] == "spectrum.csv is empty"
     assert "interactions.csv is not" in problems["unfinished"]
-    assert result.notes == [f"{tmp_path / 'none'}: nothing to report on among nothing: the folder is empty"]
+    assert result.notes == [f"{tmp_path / 'none'}: nothing to report on; the folder is empty"]
     text = page_text(result)
     assert text.count("Cannot be used:") == 3
     assert "3 that cannot be used" in text
