@@ -1,4 +1,4 @@
-"""Every row of the table says what it is; the README has the table as it stands."""
+"""Every row of the table says what it is; docs/checkpoints.md has the table as it stands."""
 
 from pathlib import Path
 
@@ -18,10 +18,10 @@ def test_the_table_has_a_row_for_every_name():
     assert moco[2:5] == ("pre-training, classifier", "base (momentum, encoder)", "projection head")
 
 
-def test_the_readme_has_the_table_as_the_command_prints_it():
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
+def test_the_document_has_the_table_as_the_command_prints_it():
+    document = (Path(__file__).parent.parent / "docs" / "checkpoints.md").read_text()
     printed = CliRunner().invoke(main, ["formats"]).output
-    assert printed.strip() in readme, "put the output of `a2mim-checkpoint formats` into the README"
+    assert printed.strip() in document, "put the output of `a2mim-checkpoint formats` into docs/checkpoints.md"
 
 
 @pytest.mark.parametrize("format", table.FORMATS, ids=lambda format: f"{format.name}, {format.kind}")
