@@ -21,7 +21,8 @@ def names(notebook):
     found: dict = {}
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
-            exec(compile("".join(cell["source"]), cell["id"], "exec"), found)
+            lines = [line for line in cell["source"] if not line.startswith("%")]  # what is meant for Jupyter alone
+            exec(compile("".join(lines), cell["id"], "exec"), found)
             if "parameters" in cell["metadata"].get("tags", ()):
                 assert found.keys() >= TINY.keys()
                 found.update(TINY)

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+import yaml
 from click.testing import CliRunner
 from documents import (
     COMMANDS,
@@ -313,8 +314,16 @@ def test_every_recipe_of_the_table_exists():
 
 def test_the_table_of_the_demo_is_that_of_its_results(tmp_path):
     (tmp_path / "results").symlink_to(ROOT / "experiments" / "results" / "demo")
-    assert demo.summary(str(tmp_path)) in (ROOT / "README.md").read_text()
+    assert demo.summary(str(tmp_path)) in (ROOT / "docs" / "analyses.md").read_text()
+
+
+def test_the_citation_has_what_its_format_asks_for():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation.keys() >= {"cff-version", "message", "title", "authors"}
+    assert citation["preferred-citation"].keys() >= {"type", "title", "authors"}
+    assert f"version = {citation['version']}\nd" in (ROOT / "setup.cfg").read_text()
+    assert citation["preferred-citation"]["title"] in (ROOT / "README.md").read_text()
 
 
 def test_the_readme_is_no_book():
-    assert len((ROOT / "README.md").read_text().splitlines()) <= 280
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 260
