@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from a2mim.commands import analyze, checkpoint, finetune, pretrain
+from a2mim.experiments import claims
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -127,11 +128,16 @@ def spans(document: Path) -> list[str]:
 def calls(text: str) -> Iterator[tuple[click.Command, str]]:
     """Every command of ours in a line, and what follows it: ``torchrun ... a2mim-analyze merge --output x`` has one."""
     for name, following in re.findall(r"(a2mim-[a-z]+|python -m a2mim\.[\w.]+)((?:(?!\ba2mim-).)*)", text):
-        found = COMMANDS.get(name) or importlib.import_module(name.removeprefix("python -m ")).main
+        found = COMMANDS.get(name) or _module(name.removeprefix("python -m "))
         words = following.split()
         if isinstance(found, click.Group) and words and words[0] in found.commands:
             found = found.commands[words[0]]
         yield found, following
+
+
+def _module(name: str) -> click.Command:
+    main = importlib.import_module(name).main
+    return main if isinstance(main, click.Command) else click.command(claims.options(lambda **_: None))  # of a claim
 
 
 def flags_of(command: click.Command) -> set[str]:

@@ -326,4 +326,4 @@ def test_the_citation_has_what_its_format_asks_for():
 
 
 def test_the_readme_is_no_book():
-    assert len((ROOT / "README.md").read_text().splitlines()) <= 260
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 270
