@@ -3,8 +3,8 @@
 import re
 
 import browser
-import pytest
 import page_results
+import pytest
 
 from a2mim.analysis import page
 

@@ -5,8 +5,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
-import pytest
 import page_results
+import pytest
 from click.testing import CliRunner
 from PIL import Image
 

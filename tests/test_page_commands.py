@@ -3,8 +3,8 @@
 import json
 import shlex
 
-import pytest
 import page_results
+import pytest
 import yaml
 from click.testing import CliRunner
 

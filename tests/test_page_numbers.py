@@ -1,9 +1,9 @@
 """The numbers below each picture, compared with what the tables hold."""
 
 import numpy as np
+import page_results
 import pandas as pd
 import pytest
-import page_results
 
 from a2mim.analysis import page_numbers, page_reading, robustness
 

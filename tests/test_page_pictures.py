@@ -4,8 +4,8 @@ import io
 import os
 
 import numpy as np
-import pytest
 import page_results
+import pytest
 from PIL import Image
 
 from a2mim.analysis import page_pictures, page_reading

@@ -3,8 +3,8 @@
 import json
 
 import numpy as np
-import pytest
 import page_results
+import pytest
 
 from a2mim.analysis import page_reading
 from a2mim.errors import InputError

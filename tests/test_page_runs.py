@@ -1,8 +1,8 @@
 """Sections of runs and trials: numbers, events, facts, and what is said of broken ones."""
 
+import page_results
 import pandas as pd
 import pytest
-import page_results
 import yaml
 from PIL import Image
 
