@@ -81,7 +81,7 @@ def run_reconstruct(
 
     All models see the same images, and image k under the same mask. What is finished lies in
     ``<output>/reconstruct.parts``. Beside the usual four files: ``reconstruct_summary.csv`` (averages, paired
-    differences), ``reconstruct_bands.csv .png .pdf`` (error by frequency).
+    differences), ``reconstruct_bands.csv .png .pdf`` (error by frequency), ``reconstruct_pixels.npz`` (what is drawn).
 
     Args:
         images: which are measured; 100 without a number.
@@ -152,6 +152,10 @@ def write(output: str | Path, folders: Sequence[Path], about: Mapping[str, Any])
     for name, rows in {"summary": summary, "bands": bands}.items():
         written[name] = Path(output) / f"reconstruct_{name}.csv"
         files.write_text(written[name], rows.to_csv(index=False))
+    if pixels := _pixels(found):
+        written["pixels"] = Path(output) / "reconstruct_pixels.npz"
+        with files.atomic(written["pixels"]) as partial, open(partial, "wb") as handle:
+            np.savez_compressed(handle, allow_pickle=False, **pixels)
     drawn = outputs.save_pictures(bands_figure.plot(bands), Path(output) / "reconstruct_bands")
     return written | {f"bands {ending}": path for ending, path in drawn.items()}
 
@@ -315,6 +319,17 @@ def _title(name: str, token: str) -> str:
 def _pictures(found: portions.Arrays) -> dict[str, np.ndarray]:
     """The panels of the drawn images, pixels in 0..1."""
     return {field: found[f"picture {field}"] / 255 for field in reconstruction.Panels._fields}
+
+
+def _pixels(found: Mapping[Key, portions.Arrays]) -> dict[str, np.ndarray]:
+    """What the picture shows, in 0..255 (see ``a2mim.figures.figure5``); nothing where networks differ in size."""
+    fields = reconstruction.Panels._fields
+    if len({one[f"picture {fields[0]}"].shape for one in found.values()}) > 1:
+        return {}
+    names, tokens = map(np.array, zip(*found, strict=True))
+    captions = np.array([_captions(one) for one in found.values()])
+    pixels = {field: np.stack([one[f"picture {field}"] for one in found.values()]) for field in fields}
+    return {"checkpoint": names, "token": tokens, "caption": captions, **pixels}
 
 
 def _captions(found: portions.Arrays) -> list[str]:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-import shutil
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files as resources
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from a2mim import files
 from a2mim.analysis import outputs
 from a2mim.errors import InputError
-from a2mim.figures import bands, figure1, figure3, figure6, methods, table_text, tables
+from a2mim.figures import bands, figure1, figure3, figure5, figure6, methods, table_text, tables
 
 RESULTS = Path(str(resources("a2mim.experiments") / "results"))
 SMALL = RESULTS / "small"
@@ -145,29 +146,56 @@ def _figure6(folder: Path, output: Path, say: Say) -> list[Path]:
     return _save(figure6.plot(_needed(folder, "token_place.csv")), output, "figure6")
 
 
-def _reconstructions(name: str, picture: str, token: bool, family: str | None) -> Callable[..., list[Path]]:
-    """Figures of pixels: the picture as it was drawn, copied, and the errors by frequency drawn from their table."""
+def _reconstructions(
+    name: str, networks: dict[str, str], without_token: bool, family: str | None
+) -> Callable[..., list[Path]]:
+    """Figures of pixels, and beside each the errors by frequency.
+
+    Args:
+        networks: ending of the file of pixels that a claim writes -> label in the figure.
+        family: of the networks whose errors are drawn; None for all.
+    """
 
     def make(folder: Path, output: Path, say: Say) -> list[Path]:
-        written = []
-        if (folder / f"{picture}.png").is_file():
-            target = output / f"figure{name}.png"
-            with files.atomic(target) as partial:
-                shutil.copyfile(folder / f"{picture}.png", partial)
-            say(f"figure {name} is a copy of {picture}.png: its pixels are in no table (a2mim-analyze reconstruct)")
-            written.append(target)
+        written, reasons = [], []
         try:
-            table = _needed(folder, "reconstruct_bands.csv")
-            if family and "network" in table:
-                table = _of_family(table, family, "reconstruct_bands.csv")
-            written += _save(bands.plot_methods(table, without_token=token), output, f"figure{name}_bands")
+            found = {label: _pixels(folder / f"{PIXELS}_{ending}.npz") for ending, label in networks.items()}
+            found = {label: pixels for label, pixels in found.items() if pixels} or {
+                "": _pixels(folder / f"{PIXELS}.npz")
+            }
+            if any(found.values()):
+                written += _save(figure5.plot(found, without_token=without_token), output, f"figure{name}")
         except ValueError as error:
-            if not written:
-                raise
-            say(f"figure {name} has no errors by frequency: {' '.join(str(error).split())}")
+            reasons.append(str(error))
+        try:
+            table = _needed(folder, _BANDS)
+            if family and "network" in table:
+                table = _of_family(table, family, _BANDS)
+            written += _save(bands.plot_methods(table, without_token=without_token), output, f"figure{name}_bands")
+        except ValueError as error:
+            reasons.append(f"no errors by frequency: {' '.join(str(error).split())}")
+        if not written:
+            raise InputError("; ".join(reasons) or f"{folder} has no pixels ({PIXELS}.npz)")
+        for reason in reasons:
+            say(f"figure {name}: {reason}")
         return written
 
     return make
+
+
+def _pixels(path: Path) -> dict[str, np.ndarray]:
+    """What a file of pixels holds; nothing where there is none.
+
+    Raises:
+        InputError: no arrays of NumPy, or arrays of Python objects, which would have to be unpickled.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        raise InputError(f"{path.name} is no file of pixels as a2mim-analyze reconstruct writes it: {error}") from error
 
 
 def _table(number: int) -> Callable[[Path, Path, Say], list[Path]]:
@@ -203,15 +231,22 @@ def _write(output: Path, number: int, table: pd.DataFrame, grids: list[tables.Gr
 
 _FIGURE1 = {"occlusion.csv": figure1.prepare_occlusion, "interactions.csv": figure1.prepare_interactions}
 _FIGURE3 = {"spectrum.csv": figure3.prepare_spectrum, "variance.csv": figure3.prepare_variance}
-_BANDS = "reconstruct_bands.csv"
+_BANDS, PIXELS = "reconstruct_bands.csv", "reconstruct_pixels"
+
+
+def _pixel_files(*endings: str) -> tuple[str, ...]:
+    """What a figure of pixels can be drawn from: a claim's files, or those of the analysis itself."""
+    return *(f"{PIXELS}_{ending}.npz" for ending in endings), f"{PIXELS}.npz", _BANDS
+
+
 ITEMS: dict[str, Item] = {
     "1": Item(tuple(_FIGURE1), _pair("1", figure1.plot, _FIGURE1)),
     "3": Item(tuple(_FIGURE3), _pair("3", figure3.plot, _FIGURE3)),
-    "5": Item(("reconstruct.png", _BANDS), _reconstructions("5", "reconstruct", token=False, family="transformer")),
+    "5": Item(_pixel_files("vit"), _reconstructions("5", {"vit": ""}, False, "transformer")),
     "6": Item(("token_place.csv",), _figure6),
     "A1": Item(tuple(_FIGURE1), _pair("A1", figure1.plot, _FIGURE1, cnn=True)),
-    "A2": Item(("reconstruct.png", _BANDS), _reconstructions("A2", "reconstruct", token=False, family="cnn")),
-    "A3": Item(("reconstruct_token.png", _BANDS), _reconstructions("A3", "reconstruct_token", token=True, family=None)),
+    "A2": Item(_pixel_files("resnet"), _reconstructions("A2", {"resnet": ""}, False, "cnn")),
+    "A3": Item(_pixel_files("vit", "resnet"), _reconstructions("A3", {"vit": "ViT", "resnet": "ResNet"}, True, None)),
     "table1": Item(("classification.csv",), _table(1)),
     "table2": Item(("classification.csv",), _table(2)),
     "table3": Item((), _table(3)),

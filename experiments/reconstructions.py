@@ -32,7 +32,7 @@ def steps(scale: Scale, network: str) -> tuple[str, ...]:
 
 def analysis(scale: Scale, network: str, seed: int) -> Stage:
     runs = {variant: scale.pretraining(network, variant, seed) for variant in steps(scale, network)}
-    return scale.analysis("reconstruct", network, seed, runs, "--token both")
+    return scale.analysis("reconstruct", network, seed, runs, "--token both --shown 4")
 
 
 def stages(scale: Scale) -> list[Stage]:
@@ -45,9 +45,10 @@ def collect(scale: Scale, output: Path) -> dict[str, pd.DataFrame]:
 
 
 def pictures(scale: Scale, output: Path) -> dict[str, Path]:
-    """What the first seed's networks make of the same images."""
+    """Pixels of what the first seed's networks make of the same images."""
     folders = {network: analysis(scale, network, scale.seeds[0]).folder(output) for network in scale.networks}
-    return {f"reconstruct_{network}.png": folder / "reconstruct.png" for network, folder in folders.items()}
+    name = "reconstruct_pixels"
+    return {f"{name}_{network}.npz": folder / f"{name}.npz" for network, folder in folders.items()}
 
 
 def findings(tables: Tables) -> list[Finding]:

@@ -1,0 +1,64 @@
+"""Figures 5, A2 and A3: what networks make of hidden patches as components are added, and without the mask token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from . import methods, reconstruction
+
+Pixels = Mapping[str, np.ndarray]
+NEEDED = ("checkpoint", "token", "caption", *reconstruction.COLUMNS)
+STEPS = {"replace-stem": "+ mean colour", "a2mim": "A²MIM (+ frequency loss)"}  # the paper's columns, from SimMIM on
+
+
+def plot(networks: Mapping[str, Pixels], *, without_token: bool = False) -> Figure:
+    """The networks beside each other: originals and masked inputs once, then what each predicts and its pasted form.
+
+    Args:
+        networks: label (or "") -> reconstruct_pixels.npz: ``checkpoint``, ``token`` (n,), ``caption`` (n, images),
+            ``original``, ``masked``, ``prediction``, ``pasted`` (n, images, H, W, 3) in 0..255.
+        without_token: Figure A3: of SimMIM and A2MIM, or all where neither is there, with and without the token;
+            else Figures 5 and A2: all with their token.
+
+    Raises:
+        ValueError: no network, or arrays that are missing or do not belong together.
+    """
+    models, captions = {}, {}
+    for label, pixels in networks.items():
+        _check(pixels)
+        for row, title in _chosen(pixels, without_token):
+            title = f"{label}: {title}" if len(networks) > 1 else title
+            models[title] = {name: pixels[name][row] / 255 for name in reconstruction.COLUMNS}
+            captions[title] = [str(caption) for caption in pixels["caption"][row]]
+    return reconstruction.plot(models, captions)
+
+
+def _chosen(pixels: Pixels, without_token: bool) -> Iterator[tuple[int, str]]:
+    """Rows to draw, with their titles."""
+    names = [str(name) for name in pixels["checkpoint"]]
+    compared = [name for name in dict.fromkeys(names) if methods.known(name) in ("simmim", "a2mim")]
+    for row, (name, token) in enumerate(zip(names, pixels["token"], strict=True)):
+        if not without_token and token == "with":
+            yield row, _title(name)
+        if without_token and (name in compared or not compared):
+            yield row, methods.labels([name])[name] + ("" if token == "with" else ", without token")
+
+
+def _title(name: str) -> str:
+    if name.startswith("add-"):
+        return f"+ token at {name.removeprefix('add-')}"
+    return STEPS.get(name, methods.labels([name])[name])
+
+
+def _check(pixels: Pixels) -> None:
+    missing = [name for name in NEEDED if name not in pixels]
+    if missing:
+        raise ValueError(f"reconstruction pixels: arrays missing: {', '.join(missing)}")
+    shape = pixels["original"].shape
+    if len(shape) != 5 or any(pixels[name].shape != shape for name in reconstruction.COLUMNS):
+        raise ValueError(f"reconstruction pixels: {', '.join(reconstruction.COLUMNS)} differ in shape")
+    if any(len(pixels[name]) != shape[0] for name in ("checkpoint", "token", "caption")):
+        raise ValueError(f"reconstruction pixels: not one name, token and caption for each of {shape[0]} rows")
