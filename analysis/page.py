@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from a2mim import files
 from a2mim.errors import InputError
 
@@ -91,7 +93,8 @@ def _entry(found: Found) -> Entry:
     """The section of what was found; one that fails in a way that nobody thought of does not cost the others theirs."""
     make = {RUN: page_runs.run_entry, TRIALS: page_runs.trials_entry, NEIGHBOURS: page_analyses.neighbours}
     try:
-        return make.get(found.kind, page_analyses.entry)(found)
+        with np.errstate(all="ignore"):  # numbers beyond all measure are shown as none
+            return make.get(found.kind, page_analyses.entry)(found)
     except Exception as error:
         why = f"{found.path.name} could not be read: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
         return Entry(found.kind, found.path.name, str(found.path), problem=why)

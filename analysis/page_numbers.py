@@ -242,7 +242,10 @@ def _averages(rows: pd.DataFrame) -> pd.DataFrame:
 def _bands(rows: pd.DataFrame, bands: pd.DataFrame, path: Path) -> Table:
     lines = [
         _who(rows, row["checkpoint"])
-        | {"Token": text(row["token"]), "Band": Cell(f"{row['low']:.2g}π to {row['high']:.2g}π", float(row["low"]))}
+        | {
+            "Token": text(row["token"]),
+            "Band": Cell(f"{number(row['low'], 2)}π to {number(row['high'], 2)}π", float(row["low"])),
+        }
         | {"Error / target": within(row["error"], row["ci_low"], row["ci_high"])}
         | {"Prediction / target": within(row["energy"], row["energy_ci_low"], row["energy_ci_high"])}
         for _, row in bands.iterrows()
@@ -331,7 +334,7 @@ def _images(rows: pd.DataFrame, column: str = "n_images") -> Cell:
 
 
 def _order(ratio: float) -> str:
-    return {0.0: "0", 1.0: "n"}.get(float(ratio), f"{ratio:.2g}n")
+    return {0.0: "0", 1.0: "n"}.get(float(ratio), f"{number(ratio, 2)}n")
 
 
 def _best(values: Mapping[str, float], write: Callable[[float], str]) -> str:

@@ -56,6 +56,8 @@ KINDS = {
     "token_place": Kind("Place of the mask token", ("place", "top1"), ("network", "token", "site"), ("top1",)),
     "loss_ablation": Kind("Ablation of the loss", ("top1",), ("network", "row"), ("top1",)),
 }
+WORDS = ("checkpoint", "token", "layer", "measure", "fill", "against", "reference", "network", "method")
+OPTIONAL = ("ci_low", "ci_high", "n_images", "n_pairs", "n_contexts", "seed", "ssim", "val_loss")  # numbers, if there
 SKIPPED = re.compile(r"\..*|.*\.parts|.*\.old-\d+|reconstructions|tensorboard|wandb|stages")
 RUN, TRIALS, NEIGHBOURS, ABOUT, UNFINISHED, FOREIGN = "run", "trials", "knn", "about", "unfinished", "foreign"
 LOOKED_FOR = (
@@ -157,7 +159,7 @@ def read_table(path: Path, kind: str) -> tuple[pd.DataFrame, list[str]]:
     missing = [name for name in (*one.words, *one.numbers) if name not in rows]
     if missing:
         raise InputError(f"{path.name} lacks the columns {', '.join(missing)}; it has {_some(rows.columns)}")
-    whole = numeric(rows, path, one.numbers, one.words)
+    whole = numeric(rows, path, (*one.numbers, *OPTIONAL), one.words)
     good = np.isfinite(whole[list(one.needed)].to_numpy(dtype=float)).all(axis=1)
     if not good.any():
         what = "no rows" if rows.empty else f"no row with a number in {' and '.join(one.needed)}"
@@ -166,8 +168,12 @@ def read_table(path: Path, kind: str) -> tuple[pd.DataFrame, list[str]]:
     return whole[good].reset_index(drop=True), [] if good.all() else [f"{note}; they are left out."]
 
 
-def read_beside(path: Path, name: str, columns: Iterable[str]) -> tuple[pd.DataFrame | None, list[str]]:
-    """The table ``<stem>_<name>.csv`` beside ``path``, None where there is none; a note where it cannot be used."""
+def read_beside(path: Path, name: str, columns: Sequence[str]) -> tuple[pd.DataFrame | None, list[str]]:
+    """The table ``<stem>_<name>.csv`` beside ``path``, None where there is none; a note where it cannot be used.
+
+    Args:
+        columns: that it must have; numbers, but for those called so in ``WORDS``.
+    """
     file = path.with_name(f"{path.stem}_{name}.csv")
     if not file.is_file():
         return None, []
@@ -176,7 +182,7 @@ def read_beside(path: Path, name: str, columns: Iterable[str]) -> tuple[pd.DataF
         missing = [column for column in columns if column not in rows]
         if missing or rows.empty:
             raise InputError(f"{file.name} lacks {', '.join(missing) or 'rows'}")
-        return numeric(rows, file, [], ["checkpoint"]), []
+        return numeric(rows, file, [column for column in columns if column not in WORDS], WORDS), []
     except InputError as error:
         return None, [f"{error}; it is left out."]
 
@@ -189,7 +195,7 @@ def numeric(rows: pd.DataFrame, path: Path, numbers: Iterable[str], words: Itera
     """
     table = rows.copy()
     for name in table.columns:
-        if name in words or name in ("method", "network"):
+        if name in words or name in WORDS:
             continue
         values = table[name].str.strip().str.lower()
         found = pd.to_numeric(values.mask(values.isin(("", "nan", "na", "null", "none"))), errors="coerce")

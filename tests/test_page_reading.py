@@ -69,6 +69,7 @@ def test_names_stay_words_and_rows_without_numbers_are_left_out(tmp_path):
         ("a,b\n1,2\n", "lacks the columns checkpoint, run, ratio, accuracy; it has a, b"),
         ("checkpoint,run,ratio,accuracy\nx,0,0,nan\n", "no row with a number in ratio and accuracy"),
         ("checkpoint,run,ratio,accuracy\nx,0,0,high\n", "row 1: accuracy is 'high', which is no number"),
+        ("checkpoint,run,ratio,accuracy,n_images\nx,0,0,1,many\n", "row 1: n_images is 'many', which is no number"),
         ("checkpoint,run,ratio,accuracy\nx,0,0,1,7,8\n", "cannot be read as CSV"),
         ('checkpoint,run,ratio,accuracy\nx,0,0,"1\n', "cannot be read as CSV"),
     ],
