@@ -127,7 +127,8 @@ def test_short_names_keep_both_ends():
 
 def test_figures_need_no_torch():
     code = (
-        "import sys, a2mim.figures.bands, a2mim.figures.interactions, a2mim.figures.occlusion, "
+        "import sys, a2mim.figures.bands, a2mim.figures.figure1, a2mim.figures.figure3, a2mim.figures.figure6, "
+        "a2mim.figures.interactions, a2mim.figures.occlusion, a2mim.figures.table_text, "
         "a2mim.figures.reconstruction, a2mim.figures.training; "
         "assert 'torch' not in sys.modules and 'matplotlib.pyplot' not in sys.modules"
     )
