@@ -25,8 +25,11 @@ from .trainings import Scale
 def variants(scale: Scale, network: str) -> dict[str, dict[str, object]]:
     """What is pre-trained, with the columns that describe it: SimMIM, the mean colour in it, and each place."""
     places = scale.networks[network].places
+    has_token = network.startswith("vit")  # SimMIM has none in a CNN
     found: dict[str, dict[str, object]] = {
-        "simmim": dict(token="replace" if network.startswith("vit") else "none", site="stem", place=0.0, fill="zero"),
+        "simmim": dict(token="replace", site="stem", place=0.0, fill="zero")
+        if has_token
+        else dict(token="none", site="", place=None, fill="zero"),
         "replace-stem": dict(token="replace", site="stem", place=0.0, fill="image-mean"),
     }
     for number, site in enumerate(places):

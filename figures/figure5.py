@@ -40,11 +40,17 @@ def _chosen(pixels: Pixels, without_token: bool) -> Iterator[tuple[int, str]]:
     """Rows to draw, with their titles."""
     names = [str(name) for name in pixels["checkpoint"]]
     compared = [name for name in dict.fromkeys(names) if methods.known(name) in ("simmim", "a2mim")]
+    trained = {name: row for row, name in enumerate(names) if pixels["token"][row] == "with"}
     for row, (name, token) in enumerate(zip(names, pixels["token"], strict=True)):
         if not without_token and token == "with":
             yield row, _title(name)
-        if without_token and (name in compared or not compared):
+        same = token != "with" and name in trained and _equal(pixels, row, trained[name])  # it has no token
+        if without_token and (name in compared or not compared) and not same:
             yield row, methods.labels([name])[name] + ("" if token == "with" else ", without token")
+
+
+def _equal(pixels: Pixels, row: int, other: int) -> bool:
+    return bool(np.array_equal(pixels["prediction"][row], pixels["prediction"][other]))
 
 
 def _title(name: str) -> str:

@@ -143,3 +143,16 @@ def write(folder, *names):
     for name in names or TABLES:
         TABLES[name]().to_csv(folder / f"{name}.csv", index=False)
     return folder
+
+
+def pixels():
+    """reconstruct_pixels.npz of two networks with and without their token; SimMIM has none."""
+    names = ["simmim", "simmim", "replace-stem", "replace-stem", "add-stage3", "add-stage3", "a2mim", "a2mim"]
+    shape = (len(names), 2, 8, 8, 3)
+    arrays = {name: np.full(shape, number, np.uint8) for number, name in enumerate(("original", "masked"))}
+    for name in ("prediction", "pasted"):
+        arrays[name] = np.zeros(shape, np.uint8)
+        arrays[name][2:] = np.arange(2, len(names)).reshape(-1, 1, 1, 1, 1) * 10
+    tokens = ["with", "without"] * (len(names) // 2)
+    captions = [[f"{name} {image}" for image in range(2)] for name in names]
+    return dict(checkpoint=np.array(names), token=np.array(tokens), caption=np.array(captions), **arrays)

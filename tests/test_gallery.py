@@ -1,12 +1,10 @@
 """All figures and tables from folders of results, whole, poor and broken."""
 
-import shutil
-
+import numpy as np
 import pandas as pd
 import pytest
 import small_results
 from click.testing import CliRunner
-from matplotlib.image import imread
 
 from a2mim.commands import analyze
 from a2mim.errors import InputError
@@ -39,16 +37,13 @@ def test_the_papers_numbers():
 
 def test_every_figure_and_table_of_a_full_folder(tmp_path):
     folder = small_results.write(tmp_path / "in")
-    picture = gallery.RESULTS / "reconstruct.png"
-    for name in ("reconstruct.png", "reconstruct_token.png"):
-        shutil.copy(picture, folder / name)
+    for ending in ("vit", "resnet"):
+        np.savez(folder / f"reconstruct_pixels_{ending}.npz", **small_results.pixels())
     written, said = build([], folder, tmp_path)
-    pictures = [f"figure{name}" for name in ("1", "3", "5_bands", "6", "A1", "A2_bands", "A3_bands")]
+    pictures = [f"figure{name}" for name in ("1", "3", "5", "6", "A1", "A2", "A3", "5_bands", "A2_bands", "A3_bands")]
     expected = {f"{name}.{ending}" for name in pictures for ending in ("pdf", "png")}
     expected |= {f"table{number}.{ending}" for number in range(1, 6) for ending in ("csv", "md", "tex")}
-    assert written == expected | {"figure5.png", "figureA2.png", "figureA3.png"}
-    assert (imread(tmp_path / "out" / "figureA3.png") == imread(picture)).all()
-    assert "figure 5 is a copy of reconstruct.png" in said[0]
+    assert written == expected
     assert "table 3: not run here, the paper's numbers alone" in said
     table = pd.read_csv(tmp_path / "out" / "table1.csv").set_index(["method", "evaluation"])
     assert table.loc[("a2mim", "end to end"), "top1"] == pytest.approx(80)
