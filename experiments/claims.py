@@ -43,7 +43,8 @@ class Claim:
         stages: what has to be run at a scale; empty where it is not run here.
         collect: tables by name, from the folders of the stages.
         findings: what the tables say.
-        pictures: ready pictures among the stages' folders, by the name they get; for what no table holds.
+        pictures: files of pixels among the stages' folders, by the name they get; for what no table holds.
+        drawn: figures and tables of the paper that show the claim, as ``gallery`` calls them.
     """
 
     doc: str
@@ -53,6 +54,7 @@ class Claim:
     collect: Callable[[Scale, Path], dict[str, pd.DataFrame]]
     findings: Callable[[Tables], list[Finding]]
     pictures: Callable[[Scale, Path], dict[str, Path]] = lambda *_: {}
+    drawn: tuple[str, ...] = ()
 
     @property
     def statement(self) -> str:

@@ -71,7 +71,9 @@ def findings(tables: Tables) -> list[Finding]:
     return found
 
 
-CLAIM = Claim(__doc__, "section 5.2, Tables 1 and 2", ("classification",), stages, collect, findings)
+CLAIM = Claim(
+    __doc__, "section 5.2, Tables 1 and 2", ("classification",), stages, collect, findings, drawn=("table1", "table2")
+)
 
 if __name__ == "__main__":
     main(CLAIM)

@@ -1,12 +1,13 @@
 """All claims at one scale, and the page that says what was found: ``python -m a2mim.experiments.evidence``.
 
-Runs what is not complete of every claim's stages, writes their tables and pictures, and a page README.md beside them:
+Runs what is not complete of every claim's stages, writes their tables and figures, and a page README.md beside them:
 claim by claim the paper's statement, what was measured, and whether that supports it.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,6 +21,7 @@ from . import (
     claims,
     classification,
     feature_maps,
+    gallery,
     interaction_orders,
     loss_ablation,
     occlusion_robustness,
@@ -43,23 +45,39 @@ MODULES = (
 CLAIMS = tuple(module.CLAIM for module in MODULES)
 
 
-def text(results: Path) -> str:
-    """The Markdown page of a folder of results."""
+FIGURES = "figures"  # folder beside the tables
+
+
+def text(results: Path, place: Path | None = None) -> str:
+    """The Markdown page of a folder of results.
+
+    Args:
+        place: folder in which the page will lie, for its links to pictures; by default that of the results.
+    """
     about = json.loads((results / "about.json").read_text(encoding="utf-8"))
     found = {claim: claims.found(claim, results) for claim in CLAIMS}
-    lines = [
-        "# What the paper claims, and what was measured here",
-        "",
-        *_setting(about),
-        "",
-        *_counts(found.values()),
-        "",
-    ]
+    lines = ["# What the paper claims, and what was measured here", "", *_setting(about), ""]
+    lines += [*_counts(found.values()), ""]
+    shown: set[str] = set()
     for module, claim in zip(MODULES, CLAIMS, strict=True):
         lines += [f"## {claim.statement}", "", f"{claim.place[0].upper()}{claim.place[1:]} of the paper; "]
         lines[-1] += f"`python -m {module.__name__} --scale {about['scale']}`"
         lines += ["", *_table(found[claim])]
+        lines += _drawn([name for name in claim.drawn if name not in shown], results, place or results)
+        shown |= set(claim.drawn)
     return "\n".join([*lines, *_commands(about)]).rstrip() + "\n"
+
+
+def _drawn(names: Iterable[str], results: Path, place: Path) -> list[str]:
+    """Figures as pictures, tables as text, those of them that are there."""
+    lines = []
+    for name in names:
+        table, picture = results / FIGURES / f"{name}.md", results / FIGURES / f"figure{name}.png"
+        if table.is_file():
+            lines += [table.read_text(encoding="utf-8").strip(), ""]
+        if picture.is_file():
+            lines += [f"![Figure {name}]({os.path.relpath(picture, place)})", ""]
+    return lines
 
 
 def _setting(about: dict[str, Any]) -> list[str]:
@@ -114,8 +132,10 @@ def main(page: str | None, **given: Any) -> None:
         return
     for claim in CLAIMS:
         claims.show(claim, results)
+    names = dict.fromkeys(name for claim in CLAIMS for name in claim.drawn)
+    gallery.build(list(names), results, results / FIGURES, click.echo)
     written = Path(page or results / "README.md")
-    files.write_text(written, text(results))
+    files.write_text(written, text(results, written.parent))
     click.echo(f"\npage: {written}")
 
 

@@ -63,8 +63,14 @@ def findings(tables: Tables) -> list[Finding]:
 
 
 CLAIM = Claim(
-    __doc__, "section 3.3, Figure 3", ("spectrum", "spectrum_at", "variance"), stages, collect, findings
-)  # fmt: skip
+    __doc__,
+    "section 3.3, Figure 3",
+    ("spectrum", "spectrum_at", "variance"),
+    stages,
+    collect,
+    findings,
+    drawn=("3",),
+)
 
 if __name__ == "__main__":
     main(CLAIM)

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from a2mim.figures import methods
+
 from .claims import Claim, Tables, main, measured
 from .findings import Finding, judge, per_seed
 from .stages import Stage
@@ -38,7 +40,7 @@ def collect(scale: Scale, output: Path) -> dict[str, pd.DataFrame]:
 def findings(tables: Tables) -> list[Finding]:
     found = []
     for network, rows in tables["interactions"].groupby("network", sort=False):
-        low, high = next(span for family, span in MIDDLE.items() if family in str(network))
+        low, high = MIDDLE["ViT" if methods.family(network) == "transformer" else "ResNet"]
         middle = rows[rows["ratio"].between(low, high)]
         by_seed = per_seed(middle, "J")
         for better in ("simmim", "a2mim"):
@@ -48,7 +50,9 @@ def findings(tables: Tables) -> list[Finding]:
     return found
 
 
-CLAIM = Claim(__doc__, "section 3.2, Figure 1 e-h, Figure A1 c-d", ("interactions",), stages, collect, findings)
+CLAIM = Claim(
+    __doc__, "section 3.2, Figure 1 e-h, Figure A1 c-d", ("interactions",), stages, collect, findings, drawn=("1", "A1")
+)
 
 if __name__ == "__main__":
     main(CLAIM)

@@ -53,7 +53,7 @@ def findings(tables: Tables) -> list[Finding]:
     return found
 
 
-CLAIM = Claim(__doc__, "section 5.4, Table 5", ("loss_ablation",), stages, collect, findings)
+CLAIM = Claim(__doc__, "section 5.4, Table 5", ("loss_ablation",), stages, collect, findings, drawn=("table5",))
 
 if __name__ == "__main__":
     main(CLAIM)

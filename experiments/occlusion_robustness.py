@@ -56,7 +56,9 @@ def findings(tables: Tables) -> list[Finding]:
     return found
 
 
-CLAIM = Claim(__doc__, "section 3.1, Figure 1 a-d, Figure A1 a-b", ("occlusion",), stages, collect, findings)
+CLAIM = Claim(
+    __doc__, "section 3.1, Figure 1 a-d, Figure A1 a-b", ("occlusion",), stages, collect, findings, drawn=("1", "A1")
+)
 
 if __name__ == "__main__":
     main(CLAIM)

@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from a2mim.figures import methods
+
 from .claims import Claim, Tables, main, measured
 from .findings import Finding, judge, per_seed
 from .stages import Stage
@@ -58,7 +60,7 @@ def findings(tables: Tables) -> list[Finding]:
     high = bands[(bands["low"] >= UPPER) & (bands["token"] == "with")].assign(log=lambda table: np.log(table["error"]))
     for network, rows in psnr.groupby("network", sort=False):
         by_seed = per_seed(rows, "value")
-        inside = next(name for name in by_seed.columns if name.startswith("add-"))
+        inside = next((name for name in by_seed.columns if name.startswith("add-")), "add-inside")
         measure = "PSNR of the hidden part (dB)"
         for better, than, what in (
             ("replace-stem", "simmim", "the mean colour (and the token at the stem) improves on SimMIM"),
@@ -77,9 +79,10 @@ def _without_token(summary: pd.DataFrame) -> list[Finding]:
     """How many times the error grows without the token: one network against the other, by seed."""
     error = summary[(summary["measure"] == "l1") & (summary["method"] == "a2mim")]
     by_token = error.pivot_table(index=["seed", "network"], columns="token", values="value", sort=False)
+    by_token = by_token.reindex(columns=["with", "without"])
     factor = (by_token["without"] / by_token["with"]).rename("factor").reset_index()
-    labels = list(dict.fromkeys(factor["network"]))
-    vit, cnn = (next((label for label in labels if family in label), family) for family in ("ViT", "ResNet"))
+    families = {methods.family(label): label for label in factor["network"]}
+    vit, cnn = families.get("transformer", "a ViT"), families.get("cnn", "a CNN")
     statement = "without its token a ViT's reconstruction suffers more than a CNN's"
     measure = "L1 without the token, times that with it"
     return [judge(statement, per_seed(factor, "factor", "network"), vit, cnn, measure=measure)]
@@ -93,6 +96,7 @@ CLAIM = Claim(
     collect,
     findings,
     pictures,
+    drawn=("5", "A2", "A3"),
 )
 
 if __name__ == "__main__":

@@ -20,6 +20,12 @@ def test_verdicts_follow_the_places():
     assert said["small ResNet: the mean colour is better than zero as filling of SimMIM"] == SUPPORTED
 
 
+def test_a_place_that_was_not_run_yet_is_said():
+    table = rows({"simmim": 70.0, "replace-stem": 71.0}, "top1").assign(inside=False)
+    found = findings({"token_place": table})
+    assert found[0].measured == "no runs of add-inside"
+
+
 def test_places_run_from_the_input_to_the_output():
     for scale in (DEMO, PAPER):
         for network in scale.networks:
