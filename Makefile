@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --constraint constraints.txt
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
 
-demo: .venv/package  ## pre-train, fine-tune and analyse two small networks, with pictures (8 minutes on two cores)
+demo: .venv/package  ## pre-train, fine-tune and analyse two small networks, with pictures (ten minutes on two cores)
 	$(BIN)/python -m a2mim.experiments.demo
 
 test: check  ## lint, type check, tests

@@ -23,7 +23,7 @@ _NETWORKS = {
 
 
 def rows() -> list[tuple[str, ...]]:
-    """The dialects of each family in words: for the README and ``a2mim-checkpoint formats``."""
+    """The dialects of each family in words: for docs/checkpoints.md and ``a2mim-checkpoint formats``."""
     found: list[tuple[str, ...]] = [("network", "its layers may be named as in")]
     for family, network in _NETWORKS.items():
         names = (dialect.name.removesuffix(", in memory") for dialect in DIALECTS if dialect.family == family)
