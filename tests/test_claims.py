@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from small_data import write_fashion
 
 from a2mim.commands import analyze, finetune, pretrain
-from a2mim.experiments import claims, evidence, trainings
+from a2mim.experiments import claims, evidence, gallery, trainings
 from a2mim.experiments.evidence import CLAIMS, MODULES
 from a2mim.experiments.findings import OPEN, OPPOSED, SUPPORTED
 
@@ -90,6 +90,21 @@ def test_the_page_has_every_claim_its_numbers_and_the_commands(output):
     assert set(about["stages"]) == {path.stem for path in (output / "stages").glob("*.json")}
     for stage in about["stages"].values():
         assert f"`{stage['command']}`" in text
+
+
+def test_figures_and_tables_can_be_drawn_from_the_results(output, tmp_path):
+    said = []
+    written = {path.name for path in gallery.build([], output / "results", tmp_path, said.append)}
+    assert {
+        "figure1.png",
+        "figure3.pdf",
+        "figureA2.png",
+        "figureA3.png",
+        "figure6.png",
+        "table1.md",
+        "table5.tex",
+    } <= written
+    assert not [line for line in said if "figure 1" in line or "figure 3" in line]
 
 
 def test_nothing_is_run_twice(output, scale):

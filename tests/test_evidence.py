@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from claim_tables import rows
 
-from a2mim.experiments import evidence
+from a2mim.experiments import evidence, gallery
 from a2mim.experiments.loss_ablation import ROWS
 
 
@@ -32,6 +32,22 @@ def test_setting_and_commands_are_said(results):
     assert "seeds 0, 1, 2" in text
     assert "1 commands, 1.0 hours" in text
     assert "| a | `a2mim-pretrain -c b` | 3600 |" in text
+
+
+def test_figures_and_tables_of_a_claim_stand_below_it_once(results, tmp_path):
+    (results / "figures").mkdir()
+    (results / "figures" / "table5.md").write_text("| our table |")
+    for name in ("figure1.png", "figureA1.png"):
+        (results / "figures" / name).touch()
+    text = evidence.text(results, tmp_path / "elsewhere")
+    assert text.count("| our table |") == 1
+    assert text.count("![Figure 1](../figures/figure1.png)") == 1  # two claims have it
+    assert text.count("figureA1.png") == 1
+    assert "figure3" not in text
+
+
+def test_all_that_claims_draw_can_be_drawn():
+    assert {name for claim in evidence.CLAIMS for name in claim.drawn} == set(gallery.ITEMS)
 
 
 def test_a_table_that_lacks_a_row_is_said_not_judged(results):
