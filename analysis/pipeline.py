@@ -222,7 +222,7 @@ def digest(model: nn.Module) -> str:
 def about(subjects: Sequence[Subject], device: str, started: float) -> dict[str, Any]:
     """What the settings file says beside the settings: the loader's reports, device, seconds since ``started``."""
     reports = {subject.name: subject.report.to_dict() for subject in subjects}
-    return {"checkpoints": reports, "device": device, "duration": time.perf_counter() - started}
+    return {"checkpoints": reports, "device": str(pick_device(device)), "duration": time.perf_counter() - started}
 
 
 def described(analysis: str, settings: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> dict[str, Any]:

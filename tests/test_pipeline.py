@@ -51,6 +51,10 @@ def test_all_models_are_given_the_same_images(reference):
     assert pipeline.Images().or_limit(5).limit == 5
 
 
+def test_the_settings_name_the_device_that_was_taken():
+    assert pipeline.about([], "auto", 0.0)["device"] in ("cpu", "cuda", "mps")
+
+
 def test_some_classes_of_a_folder_alone_are_looked_at(tmp_path):
     write_images(tmp_path, *(f"val/{name}/{number}.png" for name in ("cat", "dog", "owl") for number in range(2)))
     (tmp_path / "classes.txt").write_text("cat\nowl\n")
