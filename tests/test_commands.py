@@ -90,8 +90,9 @@ def test_a_run_goes_on(tmp_path):
     assert "begun with batch_size=16, and cannot go on with batch_size=8" in said
 
 
-def test_a_recipe_of_another_method_is_given_again_when_its_run_goes_on(tmp_path):
-    arguments = ["-c", "fashion-resnet", "--method", "mocov3", *FAST, "--output", tmp_path, "--experiment", "m"]
+@pytest.mark.parametrize("method", ["mocov3", "inpainting", "simmim"])
+def test_a_recipe_of_another_method_is_given_again_when_its_run_goes_on(tmp_path, method):
+    arguments = ["-c", "fashion-resnet", "--method", method, *FAST, "--output", tmp_path, "--experiment", "m"]
     call("pretrain", *arguments, "--epochs", 1)
     assert "resumed after 1 epochs" in call("pretrain", *arguments, "--epochs", 2, "--resume", tmp_path / "m")
 

@@ -150,16 +150,24 @@ def resolve(kind: type[S], config: str | None, begun: Path | None, values: dict[
         layers[f"{begun / 'args.yaml'}"] = recipes.read(begun / "args.yaml")
     if config is not None:
         recipe = recipes.read(recipes.find(config, recipe_folders()))
-        if begun is not None and "method" not in recipe:  # as when it began: the recipe lends what the method uses
-            used = layers[f"{begun / 'args.yaml'}"]
-            known = {entry.name for entry in dataclasses.fields(kind)}
-            recipe = {key: value for key, value in recipe.items() if key in used or key not in known}
+        if begun is not None and "method" not in recipe:
+            recipe = _lent(recipe, layers[f"{begun / 'args.yaml'}"])
         layers["the recipe"] = recipe
     settings = kind.from_values(*layers.values(), values)
     for where, recipe in layers.items():
         for line in recipes.differences(recipe, settings.as_values(), where):
             click.echo(line)
     return settings
+
+
+def _lent(recipe: dict[str, Any], begun: dict[str, Any]) -> dict[str, Any]:
+    """What a recipe of another method lends the run that was begun, as when it began (``PretrainSettings``)."""
+    if begun.get("method") in (None, "a2mim"):
+        return recipe
+    from a2mim import methods
+
+    aside = methods.unused(begun["method"]) | methods.METHODS[begun["method"]].defaults.keys()
+    return {key: value for key, value in recipe.items() if key not in aside}
 
 
 def resumed_run(resume: str | None, output: str, experiment: str) -> Path | None:
