@@ -203,7 +203,7 @@ SMALL = Scale(
     seeds=(0, 1, 2),
     analyses={
         "occlusion": "--images 500 --runs 3",
-        "interactions": "--images 10 --pairs 60 --contexts 12",
+        "interactions": "--images 10 --pairs 20 --contexts 12",
         "spectrum": "--images 500",
         "variance": "--images 500",
         "reconstruct": "--images 500",
