@@ -4,8 +4,8 @@ network reconstructs; a ViT needs its token to do so, a CNN hardly does.
 Paper: section 5.4, appendix C; Figures 5 and A2 (components added one by one), A3 (without the token).
 Command: python -m a2mim.experiments.reconstructions --scale demo
 Cost: of the pre-trainings it shares with ``token_place``, and seconds (small networks) for each.
-For it: each step from SimMIM to A2MIM raises the PSNR of the hidden part, the last one lowers the error in the upper
-half of the frequencies; without its token a ViT's error grows by a larger factor than a CNN's. The paper shows pictures
+For it: each step from SimMIM to A2MIM raises the PSNR of the hidden part, the last one lowers the error of
+frequencies from π/2 up; without its token a ViT's error grows by a larger factor than a CNN's. The paper shows pictures
 and speaks of artefacts and details, which these numbers stand for.
 Against it: a difference of the other sign, beyond the interval over seeds.
 """
@@ -24,12 +24,13 @@ from .findings import Finding, judge, per_seed
 from .stages import Stage
 from .trainings import Scale
 
-UPPER = 0.5  # frequencies, as shares of the highest, that count as high
+UPPER = 0.5  # frequencies, in units of π, from which on they count as high
 
 
 def steps(scale: Scale, network: str) -> tuple[str, ...]:
     """From the baseline to A2MIM, one component at a time."""
-    return "simmim", "replace-stem", f"add-{scale.networks[network].inside}", "a2mim"
+    net = scale.networks[network]
+    return net.baseline, "mean-fill", f"add-{net.inside}", "a2mim"
 
 
 def analysis(scale: Scale, network: str, seed: int) -> Stage:
@@ -61,16 +62,17 @@ def findings(tables: Tables) -> list[Finding]:
     for network, rows in psnr.groupby("network", sort=False):
         by_seed = per_seed(rows, "value")
         inside = next((name for name in by_seed.columns if name.startswith("add-")), "add-inside")
+        baseline = "simmim-zero" if "simmim-zero" in by_seed else "simmim"
         measure = "PSNR of the hidden part (dB)"
         for better, than, what in (
-            ("replace-stem", "simmim", "the mean colour (and the token at the stem) improves on SimMIM"),
-            (inside, "replace-stem", "the token added inside improves on one that replaces at the stem"),
+            ("mean-fill", baseline, "hiding by the mean colour improves on SimMIM's hiding"),
+            (inside, "mean-fill", "the token added inside improves on the mean colour alone"),
             ("a2mim", inside, "the frequency loss improves the reconstruction"),
         ):
             found.append(judge(f"{network}: {what}", by_seed, better, than, measure=measure))
         by_seed = per_seed(high[high["network"] == network], "log")
         statement = f"{network}: the frequency loss mends high frequencies"
-        measure = "ln of the relative error in the upper half of the frequencies"
+        measure = "ln of the relative error from π/2 up"
         found.append(judge(statement, by_seed, "a2mim", inside, measure=measure, expected=-1))
     return [*found, *_without_token(summary)]
 

@@ -147,7 +147,7 @@ def write(folder, *names):
 
 def pixels():
     """reconstruct_pixels.npz of two networks with and without their token; SimMIM has none."""
-    names = ["simmim", "simmim", "replace-stem", "replace-stem", "add-stage3", "add-stage3", "a2mim", "a2mim"]
+    names = ["simmim", "simmim", "mean-fill", "mean-fill", "add-stage3", "add-stage3", "a2mim", "a2mim"]
     shape = (len(names), 2, 8, 8, 3)
     arrays = {name: np.full(shape, number, np.uint8) for number, name in enumerate(("original", "masked"))}
     for name in ("prediction", "pasted"):

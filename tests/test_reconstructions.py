@@ -8,7 +8,7 @@ from a2mim.experiments.findings import OPEN, OPPOSED, SUPPORTED
 from a2mim.experiments.reconstructions import findings, steps
 from a2mim.experiments.trainings import DEMO
 
-PSNR = {"simmim": 15.0, "replace-stem": 16.0, "add-stage3": 15.5, "a2mim": 17.0}
+PSNR = {"simmim": 15.0, "mean-fill": 16.0, "add-stage3": 15.5, "a2mim": 17.0}
 
 
 def tables(without):
@@ -26,8 +26,8 @@ def tables(without):
 
 def test_verdicts_follow_the_steps():
     said = verdicts(findings(tables({"small ViT": 0.5, "small ResNet": 0.2})))
-    assert said["small ViT: the mean colour (and the token at the stem) improves on SimMIM"] == SUPPORTED
-    assert said["small ViT: the token added inside improves on one that replaces at the stem"] == OPPOSED
+    assert said["small ViT: hiding by the mean colour improves on SimMIM's hiding"] == SUPPORTED
+    assert said["small ViT: the token added inside improves on the mean colour alone"] == OPPOSED
     assert said["small ResNet: the frequency loss improves the reconstruction"] == SUPPORTED
     assert said["small ResNet: the frequency loss mends high frequencies"] == SUPPORTED
     assert said["without its token a ViT's reconstruction suffers more than a CNN's"] == SUPPORTED
@@ -41,5 +41,5 @@ def test_what_the_token_is_worth_is_a_factor():
 
 
 def test_one_component_is_added_at_a_time():
-    assert steps(DEMO, "resnet") == ("simmim", "replace-stem", "add-stage3", "a2mim")
-    assert steps(DEMO, "vit") == ("simmim", "replace-stem", "add-block2", "a2mim")
+    assert steps(DEMO, "resnet") == ("simmim", "mean-fill", "add-stage3", "a2mim")
+    assert steps(DEMO, "vit") == ("simmim", "mean-fill", "add-block2", "a2mim")
