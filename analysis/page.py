@@ -159,10 +159,12 @@ def _claims(found: Found) -> dict[str, str]:
     for key, value in about.items():
         if isinstance(value, str | int | float) and not isinstance(value, bool):
             facts[key.replace("_", " ").capitalize()] = str(value)
-        elif isinstance(value, list) and all(isinstance(one, str) for one in value):
-            facts[key.replace("_", " ").capitalize()] = "; ".join(value)
+        elif isinstance(value, list) and all(isinstance(one, str | int) for one in value):
+            facts[key.replace("_", " ").capitalize()] = "; ".join(map(str, value))
         elif isinstance(value, Mapping) and key in ("versions", "machine", "scale"):
             facts[key.capitalize()] = ", ".join(f"{name} {one}" for name, one in value.items())
+        elif isinstance(value, Mapping) and key == "stages":
+            facts["Commands"] = f"{len(value)}, listed in {found.path}"
     return facts
 
 

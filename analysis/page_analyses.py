@@ -114,12 +114,13 @@ def described(images: Mapping[str, Any]) -> str:
         return "not written"
     if given := images.get("given"):
         return f"{len(given)} image files"
-    what = {"fashion": "the embedded images of Fashion-MNIST", "folder": "a folder"}.get(
-        str(images.get("dataset")), str(images.get("dataset"))
-    )
+    names = {"folder": "images in"}
+    names["fashion"] = "images in" if images.get("data_dir") else "the embedded images of Fashion-MNIST"
+    what = names.get(str(images.get("dataset")), str(images.get("dataset")))
     place = f" {images['data_dir']}" if images.get("data_dir") else ""
-    limit = f"{images['limit']} of " if images.get("limit") else "all of "
-    return f"{limit}{what}{place} ({images.get('split', 'val')})"
+    limit = f"{images['limit']} of " if images.get("limit") else "all "
+    classes = f", classes {images['classes']}" if images.get("classes") else ""
+    return f"{limit}{what}{place}{classes} ({images.get('split', 'val')})"
 
 
 def when(about: Mapping[str, Any]) -> dict[str, str]:

@@ -82,7 +82,12 @@ def _images(images: Mapping[str, Any]) -> list[str]:
     if given := images.get("given"):
         return [word for path in given for word in ("--image", str(path))]
     words = ["--dataset", str(images["dataset"])] if images.get("dataset", "fashion") != "fashion" else []
-    for key, flag in (("data_dir", "data-dir"), ("limit", "images"), ("class_map", "class-map")):
+    for key, flag in (
+        ("data_dir", "data-dir"),
+        ("classes", "classes"),
+        ("limit", "images"),
+        ("class_map", "class-map"),
+    ):
         words += [f"--{flag}", str(images[key])] if images.get(key) is not None else []
     return [*words, *(["--split", str(images["split"])] if images.get("split", "val") != "val" else [])]
 

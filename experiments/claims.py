@@ -19,6 +19,7 @@ from typing import Any
 
 import click
 import pandas as pd
+import torch
 
 from a2mim import files
 from a2mim.errors import InputError, RunError
@@ -144,8 +145,10 @@ def _describe(scale: Scale, todo: Iterable[Stage], output: Path, results: Path) 
         if stages.complete(stage, output)
     }
     machine = {"architecture": platform.machine(), "system": platform.system(), "python": platform.python_version()}
+    machine["GPU"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     about = {
         "scale": scale.name,
+        "data": scale.data or "the embedded images",
         "seeds": scale.seeds,
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "machine": machine,
@@ -189,7 +192,7 @@ def start(
             return None
         place = Path(results or folder / "results")
         run(claims, scale, folder, place, None if collect else stages.execute)
-    except (InputError, RunError) as error:
+    except (InputError, RunError, OSError) as error:
         raise click.ClickException(str(error)) from error
     return place
 
@@ -201,7 +204,7 @@ def show_plan(claims: Sequence[Claim], scale: Scale, output: Path) -> None:
         click.echo(line)
     for claim in claims:
         if not claim.stages(scale):
-            click.echo(claim.doc.strip())
+            click.echo("\n".join(f"# {line}".rstrip() for line in claim.doc.strip().splitlines()))
     if todo:
         click.echo(f"# {len(stages.in_order(todo))} commands; cost: {scale.cost}")
 
@@ -220,7 +223,9 @@ def main(claim: Claim) -> None:
     @options
     def command(**given: Any) -> None:
         results = start([claim], **given)
-        if results:
+        if results and not claim.tables:
+            click.echo(claim.doc.strip())
+        elif results:
             show(claim, results)
             click.echo(f"\ntables: {results}")
 

@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from a2mim import files
+from a2mim.errors import InputError
 
 from . import (
     claims,
@@ -29,7 +30,7 @@ from . import (
     token_place,
     transfer,
 )
-from .findings import OPEN, OPPOSED, SUPPORTED, Finding
+from .findings import ABSENT, OPEN, OPPOSED, SUPPORTED, Finding
 from .trainings import SCALES
 
 MODULES = (
@@ -87,22 +88,22 @@ def _setting(about: dict[str, Any]) -> list[str]:
     labels = " and ".join(net.label for net in scale.networks.values())
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     flags = "; ".join(f"{what} `{given}`" for what, given in {"pre-training": scale.pretrain, **scale.evaluate}.items())
+    where = f"{machine['architecture']}, GPU: {machine.get('GPU', 'none')}; {versions}; {about['created'][:10]}"
     return [
-        f"Scale `{scale.name}`: {labels}; seeds {', '.join(map(str, about['seeds']))}; {flags}. "
-        f"{len(stages)} commands, {hours:.1f} hours of one core or more in all ({machine['architecture']}, no GPU; "
-        f"{versions}; {about['created'][:10]}).",
+        f"Scale `{scale.name}`: {labels}; seeds {', '.join(map(str, about['seeds']))}; images: `{about['data']}`; "
+        f"{flags}. "
+        f"{len(stages)} commands, {hours:.1f} hours of them, several at once ({where}).",
         "",
         "Intervals are 95 % of the mean of paired differences over seeds (Student's t). A statement is supported where "
         "its whole interval has the claimed sign, not supported where it has the other, undecided where it holds 0. "
         "Nothing is corrected for the number of statements: of forty without any truth in them one would be called "
-        "supported by chance. Networks and images are small and training is short: this says whether an effect is seen "
-        "at this scale, not whether the paper is right at its own.",
+        f"supported by chance. {scale.remark}".rstrip(),
     ]
 
 
 def _counts(found: Iterable[list[Finding]]) -> list[str]:
     counted = Counter(finding.verdict for findings in found for finding in findings)
-    said = ", ".join(f"{counted[verdict]} {verdict}" for verdict in (SUPPORTED, OPPOSED, OPEN))
+    said = ", ".join(f"{counted[verdict]} {verdict}" for verdict in (SUPPORTED, OPPOSED, OPEN, ABSENT))
     return [f"**Of {counted.total()} statements: {said}.**"]
 
 
@@ -114,7 +115,7 @@ def _table(found: list[Finding]) -> list[str]:
 
 
 def _marked(verdict: str) -> str:
-    return f"**{verdict}**" if verdict != OPEN else verdict
+    return f"**{verdict}**" if verdict in (SUPPORTED, OPPOSED) else verdict
 
 
 def _commands(about: dict[str, Any]) -> list[str]:
@@ -133,7 +134,10 @@ def main(page: str | None, **given: Any) -> None:
     for claim in CLAIMS:
         claims.show(claim, results)
     names = dict.fromkeys(name for claim in CLAIMS for name in claim.drawn)
-    gallery.build(list(names), results, results / FIGURES, click.echo)
+    try:
+        gallery.build(list(names), results, results / FIGURES, click.echo)
+    except InputError as error:  # the page says what is there
+        click.echo(str(error))
     written = Path(page or results / "README.md")
     files.write_text(written, text(results, written.parent))
     click.echo(f"\npage: {written}")

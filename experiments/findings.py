@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
-SUPPORTED, OPPOSED, OPEN = "supported", "not supported", "undecided at this scale"
+SUPPORTED, OPPOSED, OPEN, ABSENT = "supported", "not supported", "undecided at this scale", "not run"
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ def judge(
     """Compare two methods seed by seed.
 
     Supported where the whole 95 % interval of the paired difference has the sign that the statement gives it, not
-    supported where it has the other, undecided where it holds 0 or there is one seed alone.
+    supported where it has the other, undecided where it holds 0 or there is one seed alone, not run where a method or a
+    common seed is missing.
 
     Args:
         by_seed: as ``per_seed`` makes it.
@@ -63,8 +64,10 @@ def judge(
     """
     if not {better, than} <= set(by_seed.columns):
         absent = ", ".join(sorted({better, than} - set(by_seed.columns)))
-        return Finding(statement, f"no runs of {absent}", OPEN)
+        return Finding(statement, f"no runs of {absent}", ABSENT)
     pairs = by_seed[[better, than]].dropna()
+    if pairs.empty:
+        return Finding(statement, f"{better} and {than} have no seed in common", ABSENT)
     mean, low, high = interval(pairs[better] - pairs[than])
     verdict = SUPPORTED if expected * low > 0 and expected * high > 0 else OPEN
     verdict = OPPOSED if expected * low < 0 and expected * high < 0 else verdict

@@ -50,7 +50,7 @@ class Stage:
 
     @property
     def fingerprint(self) -> str:
-        """Equal for stages that compute the same: the command, and those of all that it reads."""
+        """Of the command, and of all that it reads. A recipe is known by its name: its text is not looked at."""
         parts = [self.command, *(f"{need.name}={need.fingerprint}" for need in self.needs)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
@@ -132,11 +132,19 @@ def _try(stage: Stage, output: Path, place: str, execute: Callable[[Sequence[str
         click.secho(f"{place} $ {shlex.join(command)}", bold=True)
         about: dict[str, Any] = {"fingerprint": stage.fingerprint, "command": stage.command}
         about["needs"] = [need.name for need in stage.needs]
+        before = _record(stage, output)  # of the same command, when it was stopped
+        about["spent"] = before.get("spent", 0.0) if before.get("fingerprint") == stage.fingerprint else 0.0
         files.write_json(_place(stage, output), about)
         started = time.perf_counter()
-        if code := execute(command):
+        spent = about.pop("spent")
+        try:
+            code = execute(command)
+        finally:
+            spent = round(spent + time.perf_counter() - started, 1)
+            files.write_json(_place(stage, output), about | {"spent": spent})
+        if code:
             raise RunError(f"stage {stage.name} ended with status {code}; the same command goes on from there")
-        about |= {"seconds": round(time.perf_counter() - started, 1), "machine": platform.machine()}
+        about |= {"seconds": spent, "machine": platform.machine()}
         files.write_json(_place(stage, output), about)
         return True
 

@@ -74,20 +74,17 @@ def plot(occlusion: pd.DataFrame | None = None, interactions: pd.DataFrame | Non
                 places = [grid[row, start + column] for column in range(len(shown))]
                 _row(figure, places, shown, kind, looks, letters)
         height += style.caption(figure, _caption(tables))
-        style.legend(figure, height, *_legend(looks))
+        style.legend(figure, height, *_legend(looks, tables))
     return figure
 
 
 def prepare_occlusion(table: pd.DataFrame) -> pd.DataFrame:
-    """Means over seeds of the accuracy in per cent; a table without intervals gets the range over runs."""
+    """Accuracies in per cent with their intervals, if the table has any."""
     table = means.prepare(table, "occlusion", ("ratio", "accuracy"), ("ratio", "accuracy"))
     if "fill" in table:
         fills = table["fill"].astype("object").fillna("").astype(str)
         table = table.assign(fill=fills)[fills == fills.iloc[0]]
-    if "ci_low" not in table or "ci_high" not in table:
-        runs = table.groupby([*means.GROUP, "seed", "ratio"], sort=False, dropna=False)["accuracy"]
-        table = table.assign(ci_low=runs.transform("min"), ci_high=runs.transform("max"))
-    for name in ("accuracy", "ci_low", "ci_high"):
+    for name in {"accuracy", "ci_low", "ci_high"} & set(table.columns):
         table[name] = 100 * pd.to_numeric(table[name], errors="coerce")
     return table.rename(columns={"accuracy": "value"})
 
@@ -170,17 +167,25 @@ def _looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _legend(looks: Mapping[str, Mapping[str, Any]]) -> tuple[list[Artist], list[str]]:
+def _legend(
+    looks: Mapping[str, Mapping[str, Any]], tables: Mapping[str, pd.DataFrame]
+) -> tuple[list[Artist], list[str]]:
     lines = [
         Line2D([], [], marker="o", markersize=2.5, **{key: value for key, value in look.items() if key != "label"})
         for look in looks.values()
     ]
-    handles, labels = style.band()
+    handles, labels = style.band() if _banded(tables) else ([], [])
     return [*lines, *handles], [*(look["label"] for look in looks.values()), *labels]
 
 
+def _banded(tables: Mapping[str, pd.DataFrame]) -> bool:
+    """Whether a band is drawn: of several seeds, or of the table."""
+    several = (table.groupby(means.GROUP)["seed"].nunique(dropna=False).max() > 1 for table in tables.values())
+    return any("ci_low" in table for table in tables.values()) or any(several)
+
+
 def _caption(tables: Mapping[str, pd.DataFrame]) -> str:
-    text = means.wording(dict(tables))
+    text = means.wording(dict(tables), intervals=_banded(tables))
     fill = tables["occlusion"]["fill"].iloc[0] if "fill" in tables.get("occlusion", ()) else ""
     return f"{text} Hidden patches are filled with: {methods.shorten(fill)}." if fill else text
 

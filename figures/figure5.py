@@ -16,6 +16,21 @@ STEPS = {  # the paper's columns, from SimMIM on
     "mean-fill": "+ mean colour",
     "a2mim": "A²MIM (+ frequency loss)",
 }
+
+
+def plot(networks: Mapping[str, Pixels], *, without_token: bool = False) -> Figure:
+    """The networks beside each other: originals and masked inputs once, then what each predicts and its pasted form.
+
+    Args:
+        networks: label (or "") -> reconstruct_pixels.npz: ``checkpoint``, ``token`` (n,), ``caption`` (n, images),
+            ``original``, ``masked``, ``prediction``, ``pasted`` (n, images, H, W, 3) in 0..255.
+        without_token: Figure A3: of SimMIM and A2MIM, or all where neither is there, with and without the token;
+            else Figures 5 and A2: all with their token.
+
+    Raises:
+        ValueError: no network, or arrays that are missing or do not belong together.
+    """
+    models, captions = {}, {}
     for label, pixels in networks.items():
         _check(pixels)
         for row, title in _chosen(pixels, without_token):

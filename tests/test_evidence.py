@@ -12,7 +12,13 @@ from a2mim.experiments.loss_ablation import ROWS
 
 @pytest.fixture
 def results(tmp_path):
-    about = dict(scale="small", seeds=[0, 1, 2], versions={"torch": "2.0"}, machine={"architecture": "x86_64"})
+    about = dict(
+        scale="small",
+        data="--data-dir images",
+        seeds=[0, 1, 2],
+        versions={"torch": "2.0"},
+        machine={"architecture": "x86_64"},
+    )
     about |= dict(created="2026-01-02T03:04:05", stages={"a": dict(command="a2mim-pretrain -c b", seconds=3600.0)})
     (tmp_path / "about.json").write_text(json.dumps(about))
     table = rows(dict(zip(ROWS.values(), (70.0, 72.0, 71.0, 74.0), strict=True)), "top1", methods_in="row")
@@ -22,7 +28,7 @@ def results(tmp_path):
 
 def test_findings_are_counted_and_decided_ones_stand_out(results):
     text = evidence.text(results)
-    assert "**Of 6 statements: 4 supported, 2 not supported, 0 undecided at this scale.**" in text
+    assert "**Of 6 statements: 4 supported, 2 not supported, 0 undecided at this scale, 0 not run.**" in text
     assert text.count("| **supported** |") == 4
     assert text.count("| **not supported** |") == 2
 

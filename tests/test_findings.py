@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from a2mim.experiments.findings import OPEN, OPPOSED, SUPPORTED, interval, judge, per_seed
+from a2mim.experiments.findings import ABSENT, OPEN, OPPOSED, SUPPORTED, interval, judge, per_seed
 
 TABLE = pd.DataFrame(
     {
@@ -59,7 +59,7 @@ def test_one_seed_decides_nothing():
 
 def test_a_method_that_was_not_run_is_named():
     finding = judge("s", per_seed(TABLE, "top1"), "a2mim", "dino", measure="top-1")
-    assert (finding.measured, finding.verdict) == ("no runs of dino", OPEN)
+    assert (finding.measured, finding.verdict) == ("no runs of dino", ABSENT)
 
 
 def test_only_seeds_that_both_have_are_compared():

@@ -79,6 +79,6 @@ def test_neighbours(tmp_path):
 
 def test_images_and_times_in_words():
     assert page_analyses.described({"given": ["a.png", "b.png"]}) == "2 image files"
-    assert page_analyses.described({"dataset": "folder", "data_dir": "x", "split": "val"}) == "all of a folder x (val)"
+    assert page_analyses.described({"dataset": "folder", "data_dir": "x", "split": "val"}) == "all images in x (val)"
     assert page_analyses.described({}) == "not written"
     assert page_analyses.moment("some day") == "some day"
