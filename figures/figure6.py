@@ -16,7 +16,6 @@ TOKENS = {"add": "Addition", "replace": "Replacing", "none": "No token"}
 COLOURS = {"add": "#D55E00", "replace": "#0072B2", "none": "#000000"}
 MARKERS = {"add": "o", "replace": "s", "none": "D"}
 BESIDE = 3
-LABELS = 8  # names of places that an axis has room for
 FEWEST = 0.08  # of the horizontal axis between two names
 
 

@@ -4,123 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
 
 from a2mim.commands import _common
+from a2mim.commands._types import BatchSize, Counts, Duration, Grid, Numbers, Pairs, Shard
 
-PAIRS = ("neighbours", "clamped", "all")
 FILLS = ("dataset-mean", "image-mean", "black", "blur", "noise")
-
-
-class Grid(click.ParamType):
-    """Cells over the image: 14 (square) or 8x16 (rows x columns)."""
-
-    name = "grid"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        if isinstance(value, tuple):
-            return value
-        parts = str(value).split("x")
-        if len(parts) > 2 or not all(part.isdigit() and int(part) for part in parts):
-            self.fail(f"'{value}' is no grid; write 14 or 8x16 (rows x columns)", param, ctx)
-        return int(parts[0]), int(parts[-1])
-
-
-class Numbers(click.ParamType):
-    """Numbers with commas between them, each within 0 to 1."""
-
-    name = "numbers"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            numbers = tuple(float(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"'{value}' is no list of numbers; write 0,0.25,0.5", param, ctx)
-        if not all(0 <= number <= 1 for number in numbers):
-            self.fail(f"'{value}': every ratio lies between 0 and 1", param, ctx)
-        return numbers
-
-
-class Counts(click.ParamType):
-    """Whole numbers with commas between them."""
-
-    name = "counts"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        parts = str(value).split(",")
-        if not all(part.strip().isdigit() for part in parts):
-            self.fail(f"'{value}' is no list of whole numbers; write 0,10,31", param, ctx)
-        return tuple(map(int, parts))
-
-
-class Pairs(click.ParamType):
-    """A way to draw pairs, or a file that lists them."""
-
-    name = "pairs"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value in PAIRS:
-            return value
-        try:
-            lines = Path(value).read_text(encoding="utf-8").split()
-            pairs = [[int(player) for player in line.split(",")] for line in lines]
-        except OSError:
-            self.fail(f"'{value}' is none of {', '.join(PAIRS)}, and no file", param, ctx)
-        except ValueError:
-            self.fail(f"{value}: every line is a pair of players such as 17,18", param, ctx)
-        if not pairs or any(len(pair) != 2 for pair in pairs):
-            self.fail(f"{value}: every line is a pair of players such as 17,18", param, ctx)
-        return pairs
-
-
-class Duration(click.ParamType):
-    """A time in seconds, from 90s, 10m, 2h, 1d."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-        try:
-            seconds = float(str(value).rstrip("smhd")) * units[str(value)[-1]]
-        except (ValueError, KeyError):
-            self.fail(f"'{value}' is no time; write 90s, 10m, 2h or 1d", param, ctx)
-        if not 0 < seconds < float("inf"):
-            self.fail(f"'{value}' is no time to work in", param, ctx)
-        return seconds
-
-
-class Shard(click.ParamType):
-    """K/N, counted from 1, as (K - 1, N)."""
-
-    name = "shard"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        if isinstance(value, tuple):
-            return value
-        parts = str(value).split("/")
-        if len(parts) != 2 or not all(part.isdigit() for part in parts) or not 1 <= int(parts[0]) <= int(parts[1]):
-            self.fail(f"'{value}' is no shard; write 3/16 for the third of sixteen", param, ctx)
-        return int(parts[0]) - 1, int(parts[1])
-
-
-class BatchSize(click.ParamType):
-    """A number, or auto (None) for the fastest."""
-
-    name = "batch size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
-        if value in (None, "auto"):
-            return None
-        if (isinstance(value, int) or str(value).isdigit()) and int(value) > 0:
-            return int(value)
-        self.fail(f"'{value}' is neither a number of images nor auto", param, ctx)
 
 
 def _options(images: str, batch_size: int | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
