@@ -142,6 +142,7 @@ def _facts(
         first, last = min(moments), max(moments)
         facts["Measured"] = first if first == last else f"{first} to {last}"
     devices = dict.fromkeys(str(entry.settings["device"]) for entry in entries if "device" in entry.settings)
+    devices.pop("auto", None)  # what a run was asked for; analyses say what they took
     if devices:
         facts["Device"] = listed(devices)
     for one in about:
