@@ -133,10 +133,9 @@ def _try(stage: Stage, output: Path, place: str, execute: Callable[[Sequence[str
         about: dict[str, Any] = {"fingerprint": stage.fingerprint, "command": stage.command}
         about["needs"] = [need.name for need in stage.needs]
         before = _record(stage, output)  # of the same command, when it was stopped
-        about["spent"] = before.get("spent", 0.0) if before.get("fingerprint") == stage.fingerprint else 0.0
-        files.write_json(_place(stage, output), about)
+        spent = before.get("spent", 0.0) if before.get("fingerprint") == stage.fingerprint else 0.0
+        files.write_json(_place(stage, output), about | {"spent": spent})
         started = time.perf_counter()
-        spent = about.pop("spent")
         try:
             code = execute(command)
         finally:
