@@ -16,6 +16,7 @@ test: check  ## lint, type check, tests
 check: .venv/tools  ## lint and type check alone
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python tests/support/typed_tree.py .venv/typed
 	$(BIN)/mypy
 
 format: .venv/tools  ## put the code in the house's format

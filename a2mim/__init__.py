@@ -6,7 +6,19 @@ Names are imported when first used, so that ``import a2mim`` and every ``--help`
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from a2mim.checkpoint import LoadReport as LoadReport
+    from a2mim.checkpoint import load_encoder as load_encoder
+    from a2mim.checkpoint import load_masked_model as load_masked_model
+    from a2mim.errors import InputError as InputError
+    from a2mim.errors import RunError as RunError
+    from a2mim.losses import MIMLoss as MIMLoss
+    from a2mim.model import MaskedImageModel as MaskedImageModel
+    from a2mim.model import create_model as create_model
+
+    __version__: str
 
 _HOME = {
     "create_model": "a2mim.model",

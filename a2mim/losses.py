@@ -151,14 +151,16 @@ class _WeightedPower(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, residual, spectrum, power, weight, norm):
+    def forward(
+        ctx: Any, residual: torch.Tensor, spectrum: torch.Tensor, power: torch.Tensor, weight: torch.Tensor, norm: str
+    ) -> torch.Tensor:
         ctx.size, ctx.norm = residual.shape[-2:], norm
         ctx.save_for_backward(spectrum * weight)
         return ((power * weight).sum(dim=(0, 1, 2)) * mirror_counts(ctx.size[-1], power)).sum()
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, slope):
+    def backward(ctx: Any, slope: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (weighted,) = ctx.saved_tensors
         # the adjoint of a transform carries its factor once more, the inverse carries the opposite one
         adjoint = {"ortho": "ortho", "backward": "forward", "forward": "backward"}[ctx.norm]

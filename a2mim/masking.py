@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -189,7 +190,7 @@ def _blurred(images: torch.Tensor) -> torch.Tensor:
 
 
 def fill_masked(
-    images: torch.Tensor, mask: torch.Tensor, fill: str | torch.Tensor = "image-mean", **needs
+    images: torch.Tensor, mask: torch.Tensor, fill: str | torch.Tensor = "image-mean", **needs: Any
 ) -> torch.Tensor:
     """x·(1 − M) + fill·M: the images with every masked cell replaced.
 

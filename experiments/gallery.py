@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files as resources
 from pathlib import Path
@@ -107,7 +107,7 @@ def _save(figure: Figure, output: Path, name: str) -> list[Path]:
 
 
 def _pair(
-    name: str, plot: Callable[..., Figure], sources: dict[str, Callable[[pd.DataFrame], object]], cnn: bool = False
+    name: str, plot: Callable[..., Figure], sources: Mapping[str, Callable[[pd.DataFrame], object]], cnn: bool = False
 ) -> Callable[[Path, Path, Say], list[Path]]:
     """A figure of two tables (file -> what tells whether it can be drawn), either of which may be missing."""
 
