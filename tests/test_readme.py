@@ -38,9 +38,9 @@ from documents import (
 from PIL import Image
 from plain_cnn import ConvNeXt, ConvNeXtNames, make_convnext
 from safetensors.torch import save_file
-from test_names_vit import moco_v3_pretraining, self_distillation, simmim_pretraining
 
 from a2mim.experiments import demo
+from tests.a2mim.checkpoint.names.test_vit import moco_v3_pretraining, self_distillation, simmim_pretraining
 
 TRAIN = "--limit 8 --batch-size 4 --epochs 1 --warmup-epochs 0 --workers 0 --device cpu"
 ANALYSE = "--batch-size 8 --workers 0 --device cpu"

@@ -26,18 +26,3 @@ def test_imports_run_one_way(folder):
             assert not re.search(rf"^(from|import) {other}\b", text, re.MULTILINE), file
         if folder == "figures":
             assert not re.search(r"a2mim\.(?!figures)|import torch", text), file
-
-
-def test_every_module_has_its_test_file():
-    elsewhere = {  # two lines, or tested where they are used
-        *("__init__", "errors", "shipped"),
-        *("hugging_face", "writing_torchvision", "writing_transformers"),
-    }
-    modules = [
-        file
-        for folder in ("a2mim", "analysis", "experiments")
-        for file in (ROOT / folder).rglob("*.py")
-        if file.parent.name != "commands"
-    ]
-    tests = {file.stem.removeprefix("test_") for file in (ROOT / "tests").glob("test_*.py")}
-    assert {file.stem for file in modules} - elsewhere <= tests

@@ -9,11 +9,19 @@ import torch
 from codebases import Saved, check, layer, norm, under
 from plain_cnn import ResNet, make_resnet
 from plain_vit import Build
-from test_names_openmmlab import META, VIT, file, generator, resnet_classifier, swin_classifier, vit_classifier
 
 import a2mim
 from a2mim.checkpoint.openmmlab import hints
 from a2mim.errors import InputError
+from tests.a2mim.checkpoint.names.test_openmmlab import (
+    META,
+    VIT,
+    file,
+    generator,
+    resnet_classifier,
+    swin_classifier,
+    vit_classifier,
+)
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(9))
 LARGER = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(9))

@@ -19,7 +19,7 @@ def test_the_table_has_a_row_for_every_name():
 
 
 def test_the_document_has_the_table_as_the_command_prints_it():
-    document = (Path(__file__).parent.parent / "docs" / "checkpoints.md").read_text()
+    document = (Path(__file__).parents[4] / "docs" / "checkpoints.md").read_text()
     printed = CliRunner().invoke(main, ["formats"]).output
     assert printed.strip() in document, "put the output of `a2mim-checkpoint formats` into docs/checkpoints.md"
 

@@ -10,7 +10,7 @@ from pandas.testing import assert_frame_equal
 
 from a2mim.figures import figure3
 
-REFERENCE = Path(__file__).parent / "reference" / "figures" / "figure3.csv"
+REFERENCE = Path(__file__).parents[1] / "reference" / "figures" / "figure3.csv"
 HALF = 4.302652729911275 * 0.1 / 3**0.5
 
 

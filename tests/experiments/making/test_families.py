@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from test_architectures import inferred, shapes
 
 from a2mim.errors import InputError
+from tests.a2mim.checkpoint.test_architectures import inferred, shapes
 
 
 def test_the_vit_s_of_openmixup_is_recognised_as_what_it_is():

@@ -5,7 +5,6 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from test_interactions import Unanimity, as_coalition, every_context, literal_strength, random_game
 
 from a2mim.analysis import estimators
 from a2mim.analysis.estimators import (
@@ -18,6 +17,13 @@ from a2mim.analysis.estimators import (
 )
 from a2mim.analysis.interactions import estimate
 from a2mim.analysis.pairs import all_pairs
+from tests.analysis.interactions.test_estimating import (
+    Unanimity,
+    as_coalition,
+    every_context,
+    literal_strength,
+    random_game,
+)
 
 
 class Recorder:

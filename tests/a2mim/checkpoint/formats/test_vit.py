@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from test_names_vit import beit_finetuned, beit_pretraining, cae_pretraining, moco_v3_pretraining
 
 import a2mim
 from a2mim.errors import InputError
+from tests.a2mim.checkpoint.names.test_vit import beit_finetuned, beit_pretraining, cae_pretraining, moco_v3_pretraining
 
 
 def test_a_normalisation_that_the_file_does_not_tell_is_no_silent_guess(tmp_path):

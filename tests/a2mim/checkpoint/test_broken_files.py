@@ -4,10 +4,6 @@ import copy
 import io
 
 import pytest
-import test_names_convolutional
-import test_names_openmmlab
-import test_names_swin
-import test_names_vit
 import torch
 from click.testing import CliRunner
 from hypothesis import given, settings
@@ -16,6 +12,10 @@ from hypothesis import strategies as st
 import a2mim
 from a2mim.commands.checkpoint import main
 from a2mim.errors import InputError
+from tests.a2mim.checkpoint.names import test_convolutional as test_names_convolutional
+from tests.a2mim.checkpoint.names import test_openmmlab as test_names_openmmlab
+from tests.a2mim.checkpoint.names import test_swin as test_names_swin
+from tests.a2mim.checkpoint.names import test_vit as test_names_vit
 
 CASES = {
     "SimMIM": test_names_vit.simmim_pretraining,

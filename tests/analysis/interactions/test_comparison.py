@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from test_interactions import random_game
 
 from a2mim.analysis.comparison import compare, conclusion, middle_difference
 from a2mim.analysis.interactions import estimate, summarise
 from a2mim.errors import InputError
+from tests.analysis.interactions.test_estimating import random_game
 
 RATIOS = (0.0, 0.3, 0.5, 0.7, 1.0)
 

@@ -6,11 +6,11 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from test_pretrain import TINY
 
 from a2mim.errors import InputError
 from a2mim.knn import accuracy, nearest_neighbours, votes
 from a2mim.settings import FinetuneSettings
+from tests.a2mim.test_pretraining import TINY
 
 
 def literal_votes(queries, bank, labels, num_classes, k, temperature):

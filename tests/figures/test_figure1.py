@@ -11,7 +11,7 @@ from pandas.testing import assert_frame_equal
 
 from a2mim.figures import figure1, style
 
-REFERENCE = Path(__file__).parent / "reference" / "figures" / "figure1.csv"
+REFERENCE = Path(__file__).parents[1] / "reference" / "figures" / "figure1.csv"
 T = 4.302652729911275  # 97.5 % quantile of Student's t with 2 degrees of freedom
 
 

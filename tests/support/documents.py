@@ -14,7 +14,7 @@ import click
 from a2mim.commands import analyze, checkpoint, finetune, pretrain
 from a2mim.experiments import claims
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMANDS = {
     "a2mim-pretrain": pretrain.main,

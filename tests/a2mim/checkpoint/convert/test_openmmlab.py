@@ -8,11 +8,11 @@ import timm
 import torch
 from plain_cnn import ConvNeXt, ResNet, make_resnet
 from plain_vit import Build
-from test_names_openmmlab import CONVNEXT, SWIN, VIT
 
 import a2mim
 from a2mim.checkpoint.conversion import convert
 from a2mim.errors import InputError
+from tests.a2mim.checkpoint.names.test_openmmlab import CONVNEXT, SWIN, VIT
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(9))
 LARGER = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(9))

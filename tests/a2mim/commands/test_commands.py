@@ -10,9 +10,9 @@ import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
-from test_pretrain import TINY
 
 from a2mim.commands import analyze, checkpoint, finetune, pretrain
+from tests.a2mim.test_pretraining import TINY
 
 COMMANDS = {
     "pretrain": pretrain.main,

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from test_interactions import literal_delta
 
 from a2mim.analysis.estimators import every_context
 from a2mim.experiments import benchmarks, interaction_benchmark
 from a2mim.experiments.interaction_benchmark import Trials, Unanimity
+from tests.analysis.interactions.test_estimating import literal_delta
 
 
 def test_a_gain_is_error_times_evaluations():

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from test_pretrain import TINY
 
 from a2mim.classifier import build_classifier, labelled_images, loaders
 from a2mim.data import open_images
 from a2mim.errors import InputError
 from a2mim.settings import FinetuneSettings
+from tests.a2mim.test_pretraining import TINY
 
 NET = dict(model="resnet14t", model_args=TINY["model_args"], batch_size=4, workers=0)
 VIT = dict(img_size=32, patch_size=8, embed_dim=24, depth=2, num_heads=2)

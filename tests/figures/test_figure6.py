@@ -11,7 +11,7 @@ from pandas.testing import assert_frame_equal
 
 from a2mim.figures import figure6
 
-REFERENCE = Path(__file__).parent / "reference" / "figures" / "figure6.csv"
+REFERENCE = Path(__file__).parents[1] / "reference" / "figures" / "figure6.csv"
 HALF = 4.302652729911275 * 0.5 / 3**0.5
 
 

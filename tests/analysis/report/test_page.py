@@ -192,7 +192,7 @@ def test_the_head_says_what_when_and_by_which_versions(tmp_path):
 
 
 def test_the_demo_of_the_repository_makes_a_page():
-    results = Path(__file__).parents[1] / "experiments" / "results" / "demo"
+    results = Path(__file__).parents[3] / "experiments" / "results" / "demo"
     entries = page.gather([results]).analyses
     assert [entry.kind for entry in entries] == ["occlusion", "interactions", "spectrum", "variance", "reconstruct"]
     assert all("settings and command are not known" in " ".join(entry.notes) for entry in entries)
