@@ -13,7 +13,7 @@ from torch import nn
 from a2mim import seeds
 from a2mim.checkpoint import load_encoder
 from a2mim.data import ImageLoader, ImageSource, eval_transform, open_images, train_transform
-from a2mim.encoders import build_encoder, default_img_size
+from a2mim.encoders.build import build_encoder, default_img_size
 from a2mim.errors import InputError
 from a2mim.settings import FinetuneSettings
 

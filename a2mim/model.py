@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from a2mim import sites
-from a2mim.encoders import build_encoder, default_img_size
+from a2mim.encoders import sites
+from a2mim.encoders.build import build_encoder, default_img_size
 from a2mim.errors import InputError
 from a2mim.masking import FILLS, fill_masked
 
@@ -44,7 +44,7 @@ class MaskedImageModel(nn.Module):
     Args:
         encoder: timm model without a classifier.
         img_size: (H, W) in pixels.
-        mask_layer: site of the token, ``auto`` for the paper's (see ``a2mim.sites``).
+        mask_layer: site of the token, ``auto`` for the paper's (see ``a2mim.encoders.sites``).
         fill: what replaces hidden pixels (see ``a2mim.masking.replacement``).
         token: ``add`` (the paper), ``replace``: z·(1 − D(M)) + T·D(M), or ``none``.
         gamma: with ``replace``, start of the learnable scale of the features that stay under the token, one for each

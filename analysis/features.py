@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from a2mim import probing, sites
+from a2mim.encoders import sites, watching
+from a2mim.encoders.layouts import Layout
 from a2mim.errors import InputError
-from a2mim.layouts import Layout
 
 CONTAINERS = (nn.Sequential, nn.ModuleList)
 ATTENTION = ":attn"  # the residual stream of a block after its attention; no module of its own has it as output
@@ -94,7 +94,7 @@ def capture(
 
 def _as_map(value: Any, images: torch.Size, prefix: int, order: str) -> torch.Tensor:
     """The first tensor in a module's output, as a map (B, C, H, W)."""
-    features = next(iter(probing.tensors(value)), None)
+    features = next(iter(watching.tensors(value)), None)
     if features is None:
         raise InputError(f"it gives a {type(value).__name__}")
     if not features.ndim or len(features) != images[0]:

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from a2mim.encoders.layouts import grid_of
 from a2mim.errors import InputError
-from a2mim.layouts import grid_of
 
 from .games import eval_mode
 from .occlusion import Saliency

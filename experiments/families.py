@@ -168,7 +168,8 @@ def check(family: str, arch: str = "") -> Row:
     Raises:
         InputError, RunError: it does not work; the message says why.
     """
-    from a2mim import seeds, sites
+    from a2mim import seeds
+    from a2mim.encoders import sites
     from a2mim.errors import RunError
     from a2mim.masking import auto_cell, mask_grid, random_mask
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from a2mim.checkpoint.families import FAMILIES, Keywords
 from a2mim.checkpoint.fitting import without_weights
-from a2mim.encoders import build_encoder
+from a2mim.encoders.build import build_encoder
 from a2mim.errors import InputError
 
 

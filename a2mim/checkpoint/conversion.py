@@ -33,7 +33,7 @@ from a2mim.checkpoint.globs import fits
 from a2mim.checkpoint.loader import load_encoder
 from a2mim.checkpoint.report import LoadReport
 from a2mim.checkpoint.storage import State
-from a2mim.encoders import build_encoder
+from a2mim.encoders.build import build_encoder
 from a2mim.errors import InputError
 
 FAMILIES = {

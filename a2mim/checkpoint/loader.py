@@ -26,7 +26,7 @@ from a2mim.checkpoint.reading import State, read_checkpoint
 from a2mim.checkpoint.refusals import refuse_strangers
 from a2mim.checkpoint.report import LoadReport, percent, some
 from a2mim.checkpoint.storage import BACKBONE, BEST, LAST, resolve
-from a2mim.encoders import build_encoder, default_img_size
+from a2mim.encoders.build import build_encoder, default_img_size
 from a2mim.errors import InputError
 from a2mim.model import MaskedImageModel, create_model
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from a2mim import engine
 from a2mim.data import train_transform
-from a2mim.encoders import build_encoder, default_img_size
+from a2mim.encoders.build import build_encoder, default_img_size
 from a2mim.optimisation import create_optimizer
 from a2mim.settings import PretrainSettings
 

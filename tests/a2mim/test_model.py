@@ -5,7 +5,7 @@ import timm
 import torch
 
 import a2mim
-from a2mim import sites
+from a2mim.encoders import sites
 from a2mim.masking import fill_masked, random_mask
 from a2mim.model import total_stride
 

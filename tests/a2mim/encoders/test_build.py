@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from a2mim.encoders import build_encoder, check_arch, default_img_size
+from a2mim.encoders.build import build_encoder, check_arch, default_img_size
 from a2mim.errors import InputError
 
 

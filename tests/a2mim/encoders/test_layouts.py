@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from a2mim.encoders.layouts import Layout
 from a2mim.errors import InputError
-from a2mim.layouts import Layout
 
 
 @pytest.mark.parametrize(

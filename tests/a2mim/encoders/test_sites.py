@@ -4,9 +4,9 @@ import pytest
 import timm
 import torch
 
-from a2mim import sites
+from a2mim.encoders import sites
+from a2mim.encoders.layouts import Layout
 from a2mim.errors import InputError
-from a2mim.layouts import Layout
 
 VIT = dict(img_size=32, patch_size=8, embed_dim=24, depth=12, num_heads=2)
 RESNET = dict(channels=[8, 16, 24, 32], stem_width=4)

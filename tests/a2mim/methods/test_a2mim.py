@@ -4,7 +4,7 @@ import pytest
 import torch
 from small_methods import batch_of, task_of
 
-from a2mim import sites
+from a2mim.encoders import sites
 from a2mim.losses import PRESETS
 
 

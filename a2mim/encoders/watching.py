@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from a2mim import seeds
+from a2mim.encoders.layouts import Layout
 from a2mim.errors import InputError
-from a2mim.layouts import Layout
 
 IMAGE = ""  # the "module" of the site `input`
 CONTRAST = 0.05  # a half of the tokens that changes by a tenth more than the other is the half that was changed

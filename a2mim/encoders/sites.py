@@ -20,11 +20,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from a2mim import probing
+from a2mim.encoders import watching
+from a2mim.encoders.layouts import Layout
+from a2mim.encoders.watching import IMAGE
 from a2mim.errors import InputError
-from a2mim.layouts import Layout
 from a2mim.masking import CELLS
-from a2mim.probing import IMAGE
 
 __all__ = ["IMAGE", "Layout", "Output", "Site", "default", "find", "names", "output", "output_layout"]
 
@@ -67,8 +67,8 @@ class Site:
         def of_member(member: int, features: torch.Tensor) -> torch.Tensor:
             return change(self.members.index(member), features) if member in self.members else features
 
-        place = functools.partial(probing.replaced, changes=of_member)
-        with nullcontext() if self.module == IMAGE else probing.watch(encoder, self.module, self.before, place):
+        place = functools.partial(watching.replaced, changes=of_member)
+        with nullcontext() if self.module == IMAGE else watching.watch(encoder, self.module, self.before, place):
             yield
 
 
@@ -88,9 +88,9 @@ class Output:
             seen.append(value)
             return value
 
-        with probing.watch(encoder, self.module, False, look) if self.module else nullcontext():
+        with watching.watch(encoder, self.module, False, look) if self.module else nullcontext():
             features = encoder.forward_features(images)  # type: ignore[operator]
-        return self.layout.to_map(probing.tensors(seen[0] if self.module else features)[self.member])
+        return self.layout.to_map(watching.tensors(seen[0] if self.module else features)[self.member])
 
 
 def names(encoder: nn.Module, img_size: tuple[int, int] | None = None) -> dict[str, tuple[str, bool]]:
@@ -174,13 +174,13 @@ def output(encoder: nn.Module, img_size: tuple[int, int]) -> Output:
     Raises:
         InputError: an encoder without any map over the image.
     """
-    images = probing.noise(encoder, img_size).expand(2, -1, -1, -1)
-    value = probing.forward(encoder, images)
+    images = watching.noise(encoder, img_size).expand(2, -1, -1, -1)
+    value = watching.forward(encoder, images)
     found, module = _ordered(encoder, "", False, value, img_size), ""
     if not found:
         module = _last_map(encoder, img_size)
         if not module:
-            shapes = ", ".join(str(tuple(tensor.shape[1:])) for tensor in probing.tensors(value))
+            shapes = ", ".join(str(tuple(tensor.shape[1:])) for tensor in watching.tensors(value))
             raise InputError(
                 f"{type(encoder).__name__} has no map over the image of {img_size[0]}x{img_size[1]} pixels from which "
                 f"one could be reconstructed; its features have the shapes {shapes}"
@@ -210,13 +210,13 @@ def _site(encoder: nn.Module, name: str, known: dict[str, tuple[str, bool]], img
     module, before = _place(encoder, name, known)
     if module == IMAGE:
         return Site(name, IMAGE, before, (Layout("NCHW", 3, img_size),))
-    images = probing.noise(encoder, img_size).expand(2, -1, -1, -1)
+    images = watching.noise(encoder, img_size).expand(2, -1, -1, -1)
     seen = _look(encoder, module, before, images)
     if len(seen) != 1:
         raise InputError(f"module '{name}' runs {len(seen)} times in a forward pass; a site has to run once")
     found = _ordered(encoder, module, before, seen[0], img_size)
     if not found:
-        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in probing.tensors(seen[0])) or "no tensor"
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in watching.tensors(seen[0])) or "no tensor"
         raise InputError(f"'{name}' of {type(encoder).__name__} gives no map over the image: {shapes}")
     if len(found) > 1:
         reaches = _reaching(encoder, module, before, img_size)
@@ -253,7 +253,7 @@ def _place(encoder: nn.Module, name: str, known: dict[str, tuple[str, bool]]) ->
 
 def _last_map(encoder: nn.Module, img_size: tuple[int, int]) -> str:
     """The last module that gives a map, where nearly all of the network lies before it; "" where there is none."""
-    traced = probing.trace(encoder, img_size)
+    traced = watching.trace(encoder, img_size)
     grids = _grids(traced)
     maps = [name for name, layouts in traced.items() if any(layout.grid in grids for layout in layouts)]
     if not maps:
@@ -288,7 +288,7 @@ def _runs(module: nn.Module | None) -> bool:
 def _stages(encoder: nn.Module, img_size: tuple[int, int]) -> list[str]:
     """The stages of a network that names none: the last module of each grid, before the next coarser one."""
     ends: dict[tuple[int, int], str] = {}
-    for module, layouts in probing.trace(encoder, img_size).items():
+    for module, layouts in watching.trace(encoder, img_size).items():
         grid = min((layout.grid for layout in layouts), default=None)  # of parallel branches, the coarsest
         if grid and (not ends or grid <= min(ends)):
             ends[grid] = module
@@ -306,27 +306,27 @@ def _look(encoder: nn.Module, module: str, before: bool, images: torch.Tensor) -
         seen.append(value)
         return value
 
-    with probing.watch(encoder, module, before, look):
-        probing.forward(encoder, images)
+    with watching.watch(encoder, module, before, look):
+        watching.forward(encoder, images)
     return seen
 
 
 def _raw(encoder: nn.Module, module: str, before: bool, images: torch.Tensor) -> list[torch.Tensor]:
-    return probing.tensors(_look(encoder, module, before, images)[0] if module else probing.forward(encoder, images))
+    return watching.tensors(_look(encoder, module, before, images)[0] if module else watching.forward(encoder, images))
 
 
 def _ordered(encoder: nn.Module, module: str, before: bool, value: Any, img_size: tuple[int, int]) -> dict[int, Layout]:
     """The tensors that are maps over the image in the ``value`` of two images at a place, by their number."""
     found = {}
-    layouts = [probing.layout_of(encoder, tensor, img_size, batch=2) for tensor in probing.tensors(value)]
+    layouts = [watching.layout_of(encoder, tensor, img_size, batch=2) for tensor in watching.tensors(value)]
     unsure = any(layout is not None and layout.order == "NCL" for layout in layouts)
-    grids = _grids(probing.trace(encoder, img_size)) if unsure else set()
+    grids = _grids(watching.trace(encoder, img_size)) if unsure else set()
     for member, layout in enumerate(layouts):
         if layout is not None and layout.order == "NCL" and layout.grid not in grids:
             layout = None  # a network's hidden states, as many as there would be cells
         if layout is not None and layout.is_tokens:
             look = lambda images, member=member: _raw(encoder, module, before, images)[member]  # noqa: E731
-            layout = probing.in_order(layout, img_size, look, encoder)
+            layout = watching.in_order(layout, img_size, look, encoder)
         if layout is not None:
             found[member] = layout
     return found
@@ -340,7 +340,7 @@ def _grids(traced: dict[str, list[Layout]]) -> set[tuple[int, int]]:
 
 def _reaching(encoder: nn.Module, module: str, before: bool, img_size: tuple[int, int]) -> Callable[[int], bool]:
     """A function: whether the reconstructed features depend on tensor number ``member`` at a place."""
-    place, image = output(encoder, img_size), probing.noise(encoder, img_size)
+    place, image = output(encoder, img_size), watching.noise(encoder, img_size)
 
     def run() -> torch.Tensor:
         return _raw(encoder, place.module, False, image)[place.member]
@@ -351,7 +351,7 @@ def _reaching(encoder: nn.Module, module: str, before: bool, img_size: tuple[int
         def changes(number: int, tensor: torch.Tensor) -> torch.Tensor:
             return tensor + 1 + tensor.flip(1) if number == member else tensor
 
-        with probing.watch(encoder, module, before, functools.partial(probing.replaced, changes=changes)):
+        with watching.watch(encoder, module, before, functools.partial(watching.replaced, changes=changes)):
             return not torch.equal(unchanged, run())
 
     return reaches
