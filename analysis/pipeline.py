@@ -22,8 +22,8 @@ from torch import nn
 from a2mim import files
 from a2mim.checkpoint import LoadReport, load_encoder
 from a2mim.data import ImageLoader, ImageSource, eval_transform, open_images
-from a2mim.devices import pick_device
 from a2mim.errors import InputError
+from a2mim.training.devices import pick_device
 
 from . import speed
 from .class_map import MappedSource, mapped

@@ -1,6 +1,6 @@
 """Images per second of the engine against a bare loop of the same encoder, the time it waits for images, peak memory.
 
-The engine is ``a2mim.pretrain`` as the command runs it: decoding, augmentation, masks, loss, update, log. The bare
+The engine is ``a2mim.pretraining`` as the command runs it: decoding, augmentation, masks, loss, update, log. The bare
 loop steps over one batch that lies on the device: forward, cross-entropy of a linear classifier, backward, AdamW. They
 run in turn, an epoch of one and as many steps of the other.
 """
@@ -97,7 +97,7 @@ def train(
     on_epoch_end: Callable[..., None] = lambda *_: None,
 ) -> Path:
     """The engine over so many steps in each epoch, in silence; returns the run's folder."""
-    from a2mim.pretrain import pretrain
+    from a2mim.pretraining import pretrain
     from a2mim.settings import PretrainSettings
 
     settings = PretrainSettings(
@@ -161,7 +161,7 @@ def _peak(side: str, net: Net, conditions: Conditions) -> float:
 
     import torch
 
-    import a2mim.pretrain  # noqa: F401 - so that what imports take is not counted
+    import a2mim.pretraining  # noqa: F401 - so that what imports take is not counted
 
     def kilobytes(key: str) -> int:
         return int(re.search(key + r":\s+(\d+)", Path("/proc/self/status").read_text())[1])  # type: ignore[index]

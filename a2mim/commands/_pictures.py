@@ -15,8 +15,8 @@ from a2mim.figures import confusion as confusion_figure
 from a2mim.figures import reconstruction as reconstruction_figure
 from a2mim.figures import training
 from a2mim.methods import masked_method
-from a2mim.runs import Run
 from a2mim.settings import PretrainSettings
+from a2mim.training.runs import Run
 
 IMAGES = 6
 

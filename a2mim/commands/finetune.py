@@ -14,7 +14,7 @@ from a2mim.errors import InputError
 from a2mim.settings import FinetuneSettings
 
 if TYPE_CHECKING:
-    from a2mim.runs import Run
+    from a2mim.training.runs import Run
 
 KINDS = {"knn": "knn", "linear": "linear", "from_scratch": "scratch"}  # flag -> how such runs are called
 
@@ -72,7 +72,7 @@ def main(
             raise InputError("--knn and --linear are two ways to look at an encoder; give one of them")
         _look_at_neighbours(checkpoint, config, values, Path(output, experiment), reading)
         return
-    from a2mim import trials
+    from a2mim.training import trials
 
     folder = trials.trials_folder(output, experiment, resume) if seeds else None
     begun = trials.begun_settings(folder) if folder else _common.resumed_run(resume, output, experiment)
@@ -99,7 +99,7 @@ def _train(
 ) -> Run:
     """One run in the folder ``path``, with its pictures."""
     from a2mim.commands import _pictures
-    from a2mim.finetune import finetune
+    from a2mim.training.finetuning import finetune
 
     run = finetune(
         settings, checkpoint, output=path.parent, experiment=path.name, resume=begun, echo=click.echo, **reading
@@ -114,8 +114,8 @@ def _look_at_neighbours(
     checkpoint: str | None, config: str | None, values: dict[str, Any], path: Path, reading: dict[str, Any]
 ) -> None:
     settings = _common.resolve(FinetuneSettings, config or _default(values), None, values)
-    from a2mim.knn import nearest_neighbours
-    from a2mim.runs import Run
+    from a2mim.training.knn import nearest_neighbours
+    from a2mim.training.runs import Run
 
     folder = Run.create(path.parent, path.name).path
     nearest_neighbours(settings, checkpoint, folder=folder, echo=click.echo, **reading)

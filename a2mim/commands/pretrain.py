@@ -33,7 +33,7 @@ def main(config: str | None, output: str, experiment: str | None, resume: str | 
     settings = _common.resolve(PretrainSettings, config or (None if begun else default), begun, values)
     from a2mim.commands import _pictures
     from a2mim.methods import masked_method
-    from a2mim.pretrain import pretrain
+    from a2mim.pretraining import pretrain
 
     run = pretrain(
         settings,

@@ -12,11 +12,11 @@ from PIL import Image
 from timm.layers import PatchEmbed
 from torch import nn
 
-from a2mim import engine
 from a2mim.data import train_transform
 from a2mim.encoders.build import build_encoder, default_img_size
-from a2mim.optimisation import create_optimizer
 from a2mim.settings import PretrainSettings
+from a2mim.training import engine
+from a2mim.training.optimisation import create_optimizer
 
 DEFAULT_MODEL = "vit_small_patch16_224"  # the smaller of the paper's two ViTs
 

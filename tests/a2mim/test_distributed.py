@@ -13,13 +13,14 @@ import torch
 from processes import free_port, result, start, together
 from torch import nn
 
-from a2mim import distributed, engine
+from a2mim import distributed
 from a2mim.checkpoint import read_checkpoint
 from a2mim.data import Batch, FashionImages, ImageLoader, UnreadableError, eval_transform
 from a2mim.errors import InputError, RunError
-from a2mim.finetune import FinetuneTask, finetune
-from a2mim.pretrain import pretrain
+from a2mim.pretraining import pretrain
 from a2mim.settings import FinetuneSettings, PretrainSettings
+from a2mim.training import engine
+from a2mim.training.finetuning import FinetuneTask, finetune
 
 CPU = torch.device("cpu")
 VIT = dict(

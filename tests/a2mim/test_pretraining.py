@@ -9,7 +9,7 @@ import yaml
 import a2mim
 from a2mim.errors import InputError
 from a2mim.masking import auto_cell
-from a2mim.pretrain import pretrain
+from a2mim.pretraining import pretrain
 from a2mim.settings import PretrainSettings
 
 TINY = dict(

@@ -15,9 +15,9 @@ from a2mim import recipes
 from a2mim.data import read_class_list
 from a2mim.errors import InputError
 from a2mim.methods import METHODS
-from a2mim.mixing import create_criterion
-from a2mim.optimisation import create_optimizer, create_scheduler
 from a2mim.settings import FinetuneSettings, PretrainSettings
+from a2mim.training.mixing import create_criterion
+from a2mim.training.optimisation import create_optimizer, create_scheduler
 
 FOLDER = Path(str(files("a2mim.experiments") / "recipes"))
 PRESETS = sorted(FOLDER.glob("*.yaml"))

@@ -13,9 +13,9 @@ from processes import result, start
 
 from a2mim.checkpoint import read_checkpoint
 from a2mim.commands.pretrain import main
-from a2mim.engine import Trainer
 from a2mim.errors import Preempted
 from a2mim.signals import Stop, ended_by, name
+from a2mim.training.engine import Trainer
 
 TINY = [
     *("--model", "vit_tiny_patch16_224", "--model-args", "patch_size=4", "--model-args", "embed_dim=24"),

@@ -243,7 +243,7 @@ def test_a_full_disk_ends_training_with_one_line_and_the_last_checkpoint(tmp_pat
 
 
 def test_ctrl_c_leaves_with_130_and_one_line(tmp_path, monkeypatch):
-    from a2mim import engine
+    from a2mim.training import engine
 
     def interrupted(self):
         raise KeyboardInterrupt("SIGINT")

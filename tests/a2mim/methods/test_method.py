@@ -12,11 +12,11 @@ import a2mim
 from a2mim import settings as all_settings
 from a2mim.analysis import pipeline, reconstruct_pipeline, reconstruction
 from a2mim.errors import InputError
-from a2mim.finetune import finetune
 from a2mim.methods import METHODS, masked_method, unused, users
 from a2mim.methods.method import create_encoder, patch_embedding
-from a2mim.pretrain import pretrain
+from a2mim.pretraining import pretrain
 from a2mim.settings import FinetuneSettings, PretrainSettings
+from a2mim.training.finetuning import finetune
 
 RUN = dict(batch_size=16, limit=32, epochs=2, warmup_epochs=0.5, workers=0, lr_base=1e-2)
 

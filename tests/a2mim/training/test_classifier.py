@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from a2mim.classifier import build_classifier, labelled_images, loaders
 from a2mim.data import open_images
 from a2mim.errors import InputError
 from a2mim.settings import FinetuneSettings
+from a2mim.training.classifier import build_classifier, labelled_images, loaders
 from tests.a2mim.test_pretraining import TINY
 
 NET = dict(model="resnet14t", model_args=TINY["model_args"], batch_size=4, workers=0)

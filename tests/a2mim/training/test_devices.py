@@ -5,10 +5,10 @@ import timm
 import torch
 
 from a2mim import create_model
-from a2mim.devices import pick_device, place, prepare
 from a2mim.errors import InputError
 from a2mim.masking import random_mask
 from a2mim.settings import PretrainSettings
+from a2mim.training.devices import pick_device, place, prepare
 
 NETS = {
     "vit": ("vit_tiny_patch16_224", dict(img_size=16, patch_size=4, embed_dim=24, depth=4, num_heads=2), 16),

@@ -13,13 +13,14 @@ from processes import result, start
 from small_data import write_images
 from torch import nn
 
-from a2mim import checkpoint, engine
+from a2mim import checkpoint
 from a2mim.commands.pretrain import main
 from a2mim.data import ImageLoader, open_images, train_transform
 from a2mim.errors import InputError, RunError
-from a2mim.optimisation import create_optimizer
-from a2mim.runs import Run
 from a2mim.settings import PretrainSettings
+from a2mim.training import engine
+from a2mim.training.optimisation import create_optimizer
+from a2mim.training.runs import Run
 
 
 class Toy(engine.BaseTask):

@@ -10,7 +10,7 @@ from processes import together
 from a2mim import distributed
 from a2mim.data import Batch
 from a2mim.errors import InputError
-from a2mim.evaluation import CONFUSION_CLASSES, evaluate, write_confusion
+from a2mim.training.evaluation import CONFUSION_CLASSES, evaluate, write_confusion
 
 
 class Given(torch.nn.Module):

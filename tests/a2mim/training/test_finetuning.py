@@ -8,9 +8,9 @@ import yaml
 
 import a2mim
 from a2mim.errors import InputError
-from a2mim.finetune import FinetuneTask, finetune
-from a2mim.pretrain import pretrain
+from a2mim.pretraining import pretrain
 from a2mim.settings import FinetuneSettings, PretrainSettings
+from a2mim.training.finetuning import FinetuneTask, finetune
 from tests.a2mim.test_pretraining import TINY
 
 SMALL = dict(batch_size=20, limit=60, epochs=2, warmup_epochs=0.2, workers=0, lr_base=2e-2, crop_pct=1.0)

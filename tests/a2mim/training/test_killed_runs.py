@@ -15,9 +15,9 @@ from small_data import write_images
 
 from a2mim import checkpoint, files
 from a2mim.commands._common import resumed_run
-from a2mim.finetune import finetune
-from a2mim.pretrain import pretrain
+from a2mim.pretraining import pretrain
 from a2mim.settings import FinetuneSettings, PretrainSettings
+from a2mim.training.finetuning import finetune
 
 VIT = dict(
     model="vit_tiny_patch16_224",

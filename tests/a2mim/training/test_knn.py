@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from a2mim.errors import InputError
-from a2mim.knn import accuracy, nearest_neighbours, votes
 from a2mim.settings import FinetuneSettings
+from a2mim.training.knn import accuracy, nearest_neighbours, votes
 from tests.a2mim.test_pretraining import TINY
 
 

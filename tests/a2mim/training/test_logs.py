@@ -9,9 +9,9 @@ import types
 import pytest
 
 from a2mim.errors import InputError
-from a2mim.logs import Logs, check_readers, say
-from a2mim.runs import Run
 from a2mim.settings import PretrainSettings
+from a2mim.training.logs import Logs, check_readers, say
+from a2mim.training.runs import Run
 
 BOTH = PretrainSettings(log_tensorboard=True, log_wandb=True)
 

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 
 from a2mim import seeds
 from a2mim.errors import InputError
-from a2mim.mixing import create_criterion, create_mixing
 from a2mim.settings import FinetuneSettings
+from a2mim.training.mixing import create_criterion, create_mixing
 
 
 def mixed(number=0, images=8, **changes):

@@ -9,8 +9,8 @@ import torch
 
 import a2mim
 from a2mim.errors import InputError
-from a2mim.optimisation import create_optimizer, create_scheduler
 from a2mim.settings import FinetuneSettings, PretrainSettings
+from a2mim.training.optimisation import create_optimizer, create_scheduler
 
 VIT = dict(img_size=32, patch_size=8, embed_dim=24, depth=4, num_heads=2)
 

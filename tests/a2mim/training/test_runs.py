@@ -7,8 +7,8 @@ import pytest
 
 from a2mim import checkpoint
 from a2mim.errors import InputError
-from a2mim.runs import Run
 from a2mim.settings import PretrainSettings
+from a2mim.training.runs import Run
 
 SETTINGS = PretrainSettings(batch_size=16)
 

@@ -7,9 +7,9 @@ import math
 import pytest
 
 from a2mim.errors import InputError
-from a2mim.runs import Run
 from a2mim.settings import FinetuneSettings
-from a2mim.trials import begun_settings, describe, mean_and_deviation, parse_seeds, run_trials, trials_folder
+from a2mim.training.runs import Run
+from a2mim.training.trials import begun_settings, describe, mean_and_deviation, parse_seeds, run_trials, trials_folder
 
 TWO = FinetuneSettings(epochs=2)
 

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from torch import nn
 
-from a2mim import distributed, engine, seeds
+from a2mim import distributed, seeds
 from a2mim.data import ImageLoader, open_images
-from a2mim.devices import pick_device, place
 from a2mim.methods import METHODS
-from a2mim.runs import Run
 from a2mim.settings import PretrainSettings
+from a2mim.training import engine
+from a2mim.training.devices import pick_device, place
+from a2mim.training.runs import Run
 
 
 def pretrain(

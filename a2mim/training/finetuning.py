@@ -10,15 +10,16 @@ import torch
 from timm.utils import ModelEmaV3
 from torch import nn
 
-from a2mim import distributed, engine
-from a2mim.classifier import build_classifier, labelled_images, loaders
+from a2mim import distributed
 from a2mim.data import Batch, ImageLoader
-from a2mim.devices import pick_device, place
-from a2mim.evaluation import evaluate, write_confusion
-from a2mim.mixing import create_criterion, create_mixing
-from a2mim.optimisation import create_optimizer
-from a2mim.runs import Run
 from a2mim.settings import FinetuneSettings
+from a2mim.training import engine
+from a2mim.training.classifier import build_classifier, labelled_images, loaders
+from a2mim.training.devices import pick_device, place
+from a2mim.training.evaluation import evaluate, write_confusion
+from a2mim.training.mixing import create_criterion, create_mixing
+from a2mim.training.optimisation import create_optimizer
+from a2mim.training.runs import Run
 
 
 class FinetuneTask(engine.BaseTask):
@@ -114,7 +115,7 @@ def finetune(
     Args:
         settings: see ``FinetuneSettings``; size and normalisation of the images default to the checkpoint's.
         checkpoint: file, run folder or shipped name; None trains ``settings.model`` from scratch.
-        output, experiment, resume, on_epoch_end, echo: as in ``a2mim.pretrain.pretrain``.
+        output, experiment, resume, on_epoch_end, echo: as in ``a2mim.pretraining.pretrain``.
         which, trust: of a checkpoint; as in ``a2mim.load_encoder``.
 
     Raises:

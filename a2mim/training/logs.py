@@ -1,6 +1,6 @@
 """Where the numbers of a run are written: one place that gives the same ones to every reader.
 
-log.jsonl and summary.csv (see ``a2mim.runs``) always; TensorBoard and Weights & Biases when asked, with the names
+log.jsonl and summary.csv (see ``runs``) always; TensorBoard and Weights & Biases when asked, with the names
 ``train/loss``, ``epoch/loss``, ... over the number of the update.
 """
 
@@ -14,8 +14,8 @@ from typing import Any, Protocol
 from tqdm import tqdm
 
 from a2mim.errors import InputError
-from a2mim.runs import Run
 from a2mim.settings import TrainSettings
+from a2mim.training.runs import Run
 
 
 class Sink(Protocol):

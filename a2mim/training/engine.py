@@ -26,12 +26,12 @@ from tqdm import tqdm
 from a2mim import distributed, seeds, signals
 from a2mim.checkpoint import read_checkpoint
 from a2mim.data import Batch, ImageLoader
-from a2mim.devices import prepare
 from a2mim.errors import InputError, RunError
-from a2mim.logs import Logs, check_readers, say
-from a2mim.optimisation import create_scheduler
-from a2mim.runs import Run
 from a2mim.settings import TrainSettings
+from a2mim.training.devices import prepare
+from a2mim.training.logs import Logs, check_readers, say
+from a2mim.training.optimisation import create_scheduler
+from a2mim.training.runs import Run
 
 MAX_SKIPPED = 10  # steps without a finite loss, in a row, after which a run ends
 Metrics = dict[str, float]

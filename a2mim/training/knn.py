@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from a2mim import distributed, files
-from a2mim.classifier import Echo, build_classifier, labelled_images, loaders
 from a2mim.data import Batch
-from a2mim.devices import pick_device
 from a2mim.errors import InputError
 from a2mim.settings import FinetuneSettings
+from a2mim.training.classifier import Echo, build_classifier, labelled_images, loaders
+from a2mim.training.devices import pick_device
 
 
 def nearest_neighbours(
@@ -31,7 +31,7 @@ def nearest_neighbours(
     The encoder is what the checkpoint holds, without its classifier; both sets are looked at without augmentation.
 
     Args:
-        settings, checkpoint, reading: as in ``a2mim.finetune.finetune``; ``knn_k`` and ``knn_temperature`` count.
+        settings, checkpoint, reading: as in ``finetuning.finetune``; ``knn_k`` and ``knn_temperature`` count.
         folder: where knn.json is written, with the result and every setting.
 
     Returns:

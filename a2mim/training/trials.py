@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from a2mim import checkpoint, distributed, files
-from a2mim.devices import pick_device
 from a2mim.errors import InputError
-from a2mim.runs import Run
 from a2mim.settings import S
+from a2mim.training.devices import pick_device
+from a2mim.training.runs import Run
 
 TABLE = "seeds.csv"
 # columns of summary.csv that say how good a run is; those that a run has are in the table
