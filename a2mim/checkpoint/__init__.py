@@ -1,9 +1,7 @@
 """Checkpoints: what a run writes, and the one loader through which every analysis reads a network."""
 
-from a2mim.checkpoint.loader import load_encoder, load_masked_model, refusal
-from a2mim.checkpoint.reading import read_checkpoint
-from a2mim.checkpoint.report import LoadReport
-from a2mim.checkpoint.storage import (
+from a2mim.checkpoint.files.reading import read_checkpoint
+from a2mim.checkpoint.files.storage import (
     BACKBONE,
     BEST,
     LAST,
@@ -13,6 +11,8 @@ from a2mim.checkpoint.storage import (
     save_checkpoint,
     shipped,
 )
+from a2mim.checkpoint.loader import load_encoder, load_masked_model, refusal
+from a2mim.checkpoint.report import LoadReport
 
 __all__ = [
     "BACKBONE",

@@ -11,7 +11,7 @@ from timm.layers import resample_abs_pos_embed, resize_rel_pos_bias_table
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from a2mim.checkpoint.reading import State
+from a2mim.checkpoint.files.reading import State
 from a2mim.checkpoint.report import some
 from a2mim.errors import InputError
 

@@ -17,15 +17,15 @@ import timm
 from torch import nn
 
 from a2mim.checkpoint import architectures, fitting
-from a2mim.checkpoint.contents import Contents, Place
-from a2mim.checkpoint.dialects import Dialect, Translation, to_timm
-from a2mim.checkpoint.finding import CLASSIFIER, Found, find
-from a2mim.checkpoint.formats import IMAGENET, look_up
-from a2mim.checkpoint.globs import fits
-from a2mim.checkpoint.reading import State, read_checkpoint
-from a2mim.checkpoint.refusals import refuse_strangers
+from a2mim.checkpoint.files.contents import Contents, Place
+from a2mim.checkpoint.files.globs import fits
+from a2mim.checkpoint.files.reading import State, read_checkpoint
+from a2mim.checkpoint.files.storage import BACKBONE, BEST, LAST, resolve
+from a2mim.checkpoint.formats.finding import CLASSIFIER, Found, find
+from a2mim.checkpoint.formats.format import IMAGENET, look_up
+from a2mim.checkpoint.formats.refusals import refuse_strangers
+from a2mim.checkpoint.names.dialects import Dialect, Translation, to_timm
 from a2mim.checkpoint.report import LoadReport, percent, some
-from a2mim.checkpoint.storage import BACKBONE, BEST, LAST, resolve
 from a2mim.encoders.build import build_encoder, default_img_size
 from a2mim.errors import InputError
 from a2mim.model import MaskedImageModel, create_model

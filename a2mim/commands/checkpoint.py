@@ -18,9 +18,10 @@ def main() -> None:
 @main.command()
 def formats() -> None:
     """List the formats and the names of layers that the loader knows."""
-    from a2mim.checkpoint import names, table
+    from a2mim.checkpoint.formats.table import rows as formats_rows
+    from a2mim.checkpoint.names.table import rows as names_rows
 
-    for at, rows in enumerate((table.rows(), names.rows())):
+    for at, rows in enumerate((formats_rows(), names_rows())):
         if at:
             click.echo()
         for number, row in enumerate(rows):
@@ -66,7 +67,7 @@ def convert(path: str, to: str, output: str, force: bool, **options: Any) -> Non
 
     A network that the library does not have is refused with the reason.
     """
-    from a2mim.checkpoint.conversion import convert as write
+    from a2mim.checkpoint.convert.conversion import convert as write
 
     lines = write(path, to, output, force=force, **_common.loading(options))
     click.echo(f"{output}:")

@@ -4,9 +4,9 @@ import pytest
 import timm
 
 from a2mim.checkpoint.architectures import infer
-from a2mim.checkpoint.dialects import recognise, to_timm
 from a2mim.checkpoint.fitting import without_weights
-from a2mim.checkpoint.names import DIALECTS
+from a2mim.checkpoint.names.dialects import recognise, to_timm
+from a2mim.checkpoint.names.table import DIALECTS
 from a2mim.errors import InputError
 
 NAMED = (

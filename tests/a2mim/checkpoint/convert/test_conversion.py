@@ -15,7 +15,7 @@ from torchvision.models.convnext import CNBlockConfig
 
 import a2mim
 from a2mim import checkpoint
-from a2mim.checkpoint.conversion import TARGETS, convert
+from a2mim.checkpoint.convert.conversion import TARGETS, convert
 from a2mim.commands.checkpoint import main
 from a2mim.errors import InputError
 

@@ -10,7 +10,7 @@ from plain_cnn import ConvNeXt, ResNet, make_resnet
 from plain_vit import Build
 
 import a2mim
-from a2mim.checkpoint.conversion import convert
+from a2mim.checkpoint.convert.conversion import convert
 from a2mim.errors import InputError
 from tests.a2mim.checkpoint.names.test_openmmlab import CONVNEXT, SWIN, VIT
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from a2mim.checkpoint.contents import Contents, Place
+from a2mim.checkpoint.files.contents import Contents, Place
 
 W, B = torch.zeros(2, 2), torch.zeros(2)
 

@@ -1,4 +1,4 @@
-from a2mim.checkpoint.globs import any_fits, fits
+from a2mim.checkpoint.files.globs import any_fits, fits
 
 
 def test_a_star_goes_over_dots_and_a_name_without_signs_fits_itself_alone():

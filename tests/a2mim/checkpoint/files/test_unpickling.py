@@ -16,7 +16,7 @@ import torch
 from torchvision.transforms import InterpolationMode
 
 from a2mim.checkpoint import read_checkpoint
-from a2mim.checkpoint.unpickling import harmless, plain
+from a2mim.checkpoint.files.unpickling import harmless, plain
 from a2mim.errors import InputError
 
 WEIGHTS = {"fc.weight": torch.arange(4.0)}
@@ -250,7 +250,7 @@ def test_stand_ins_do_nothing_whatever_they_are_called_with(kind):
 
 def test_no_stand_in_is_a_function_that_python_or_torch_brings():
     for name, kind in STAND_INS.items():
-        assert kind.__module__ == "a2mim.checkpoint.unpickling", name
+        assert kind.__module__ == "a2mim.checkpoint.files.unpickling", name
 
 
 def test_the_list_of_classes_does_not_outlive_the_call(tmp_path):

@@ -6,8 +6,8 @@ import pytest
 import timm
 import torch
 
-from a2mim.checkpoint import finding
-from a2mim.checkpoint.contents import Contents
+from a2mim.checkpoint.files.contents import Contents
+from a2mim.checkpoint.formats import finding
 from a2mim.errors import InputError
 
 VIT = timm.create_model(

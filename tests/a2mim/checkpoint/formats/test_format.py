@@ -2,8 +2,8 @@ from pathlib import Path
 
 import torch
 
-from a2mim.checkpoint.contents import Contents
-from a2mim.checkpoint.formats import Format, always, args, look_up
+from a2mim.checkpoint.files.contents import Contents
+from a2mim.checkpoint.formats.format import Format, always, args, look_up
 
 W = torch.zeros(2, 2)
 META = {"args": {"lr": 0.1, "blr": None}, "kind": "pretrain"}

@@ -11,7 +11,7 @@ from plain_cnn import ResNet, make_resnet
 from plain_vit import Build
 
 import a2mim
-from a2mim.checkpoint.openmmlab import hints
+from a2mim.checkpoint.formats.openmmlab import hints
 from a2mim.errors import InputError
 from tests.a2mim.checkpoint.names.test_openmmlab import (
     META,

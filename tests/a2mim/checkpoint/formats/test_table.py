@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from a2mim.checkpoint import table
+from a2mim.checkpoint.formats import table
 from a2mim.commands.checkpoint import main
 
 

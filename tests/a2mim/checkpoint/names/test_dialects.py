@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from a2mim.checkpoint.dialects import Dialect, Ignore, Join, Rename, from_timm, recognise, to_timm
+from a2mim.checkpoint.names.dialects import Dialect, Ignore, Join, Rename, from_timm, recognise, to_timm
 from a2mim.errors import InputError
 
 DIALECT = Dialect(

@@ -14,9 +14,9 @@ from plain_vit import Build
 
 import a2mim
 from a2mim.checkpoint.architectures import infer
-from a2mim.checkpoint.dialects import from_timm, to_timm
 from a2mim.checkpoint.fitting import without_weights
-from a2mim.checkpoint.names_openmmlab import OPENMMLAB
+from a2mim.checkpoint.names.dialects import from_timm, to_timm
+from a2mim.checkpoint.names.openmmlab import OPENMMLAB
 from a2mim.errors import InputError
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(9))

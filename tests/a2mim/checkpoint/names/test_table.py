@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from a2mim.checkpoint.dialects import Ignore, Join, Rename, from_timm, to_timm
 from a2mim.checkpoint.families import FAMILIES
-from a2mim.checkpoint.names import DIALECTS, rows
+from a2mim.checkpoint.names.dialects import Ignore, Join, Rename, from_timm, to_timm
+from a2mim.checkpoint.names.table import DIALECTS, rows
 
 
 def test_dialects_have_names_of_their_own_and_known_families():

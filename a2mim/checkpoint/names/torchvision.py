@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import torch
 
-from a2mim.checkpoint.dialects import Dialect, Ignore, Rename
-from a2mim.checkpoint.reading import State
+from a2mim.checkpoint.files.reading import State
+from a2mim.checkpoint.names.dialects import Dialect, Ignore, Rename
 
 _STAGES = range(8)  # torchvision numbers the parts of a Swin or ConvNeXt in one row, two for each stage
 

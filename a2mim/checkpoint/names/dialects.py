@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from a2mim.checkpoint.globs import any_fits, fits
-from a2mim.checkpoint.reading import State
+from a2mim.checkpoint.files.globs import any_fits, fits
+from a2mim.checkpoint.files.reading import State
 from a2mim.errors import InputError
 
 Change = Callable[[torch.Tensor], torch.Tensor]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from a2mim.checkpoint.dialects import Dialect, Ignore, Rename
-from a2mim.checkpoint.names_convolutional import flat
-from a2mim.checkpoint.names_vit import with_key_bias, without_key_bias
-from a2mim.checkpoint.reading import State
+from a2mim.checkpoint.files.reading import State
+from a2mim.checkpoint.names.convolutional import flat
+from a2mim.checkpoint.names.dialects import Dialect, Ignore, Rename
+from a2mim.checkpoint.names.vit import with_key_bias, without_key_bias
 
 _COMPUTED = Ignore(("*relative_position_index", "*.attn_mask"), "tables and masks that timm computes")
 

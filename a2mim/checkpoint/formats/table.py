@@ -6,8 +6,8 @@ import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from a2mim.checkpoint import formats_vit, hugging_face, openmmlab
-from a2mim.checkpoint.formats import Format, args
+from a2mim.checkpoint.formats import hugging_face, openmmlab, vit
+from a2mim.checkpoint.formats.format import Format, args
 
 
 def timm_folder(meta: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -75,7 +75,7 @@ FORMATS: tuple[Format, ...] = (
         normalisation=None,
         hints=timm_folder,
     ),
-    *formats_vit.FORMATS,
+    *vit.FORMATS,
     _transformers(
         has=("*.layer_scale1.lambda1", "classifier.weight"),
         parts={"classifier of class token and mean patch at once, which timm has not": ("classifier.*",)},

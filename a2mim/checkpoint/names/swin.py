@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import torch
 
-from a2mim.checkpoint.dialects import Dialect, Ignore, Rename
+from a2mim.checkpoint.names.dialects import Dialect, Ignore, Rename
 from a2mim.errors import InputError
 
 _COMPUTED = Ignore(

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import torch
 
-from a2mim.checkpoint.dialects import Dialect, Ignore, Join, Rename
-from a2mim.checkpoint.storage import State
+from a2mim.checkpoint.files.storage import State
+from a2mim.checkpoint.names.dialects import Dialect, Ignore, Join, Rename
 
 Rules = tuple[Rename | Join | Ignore, ...]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from a2mim.checkpoint.globs import any_fits
-from a2mim.checkpoint.reading import State
+from a2mim.checkpoint.files.globs import any_fits
+from a2mim.checkpoint.files.reading import State
 
 # components that torch's wrappers put into names: DDP, torch.compile, FSDP, activation checkpointing
 _WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"}

@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 
 from a2mim import files
-from a2mim.checkpoint.reading import DESCRIPTION, State
+from a2mim.checkpoint.files.reading import DESCRIPTION, State
 from a2mim.errors import InputError
 
 VERSION = 1
@@ -22,7 +22,7 @@ FOLDERS = (  # what Hugging Face and timm call weights in a folder
     *("model.safetensors", "pytorch_model.bin"),
     *("model.safetensors.index.json", "pytorch_model.bin.index.json"),
 )
-SHIPPED = Path(__file__).parent.parent / "assets"
+SHIPPED = Path(__file__).parents[2] / "assets"
 
 
 def save_checkpoint(path: str | os.PathLike[str], checkpoint: Mapping[str, Any]) -> None:

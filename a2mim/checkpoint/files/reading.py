@@ -23,7 +23,7 @@ import safetensors
 import safetensors.torch
 import torch
 
-from a2mim.checkpoint.unpickling import harmless, plain
+from a2mim.checkpoint.files.unpickling import harmless, plain
 from a2mim.errors import InputError
 
 State = dict[str, torch.Tensor]

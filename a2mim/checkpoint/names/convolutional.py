@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import torch
 
-from a2mim.checkpoint.dialects import Dialect, Rename
-from a2mim.checkpoint.reading import State
+from a2mim.checkpoint.files.reading import State
+from a2mim.checkpoint.names.dialects import Dialect, Rename
 
 
 def flat(tensor: torch.Tensor) -> torch.Tensor:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from a2mim.checkpoint.dialects import Dialect, Ignore, Rename
-from a2mim.checkpoint.reading import State
+from a2mim.checkpoint.files.reading import State
+from a2mim.checkpoint.names.dialects import Dialect, Ignore, Rename
 
 _QKV_BIAS = ".attn.qkv.bias"
 

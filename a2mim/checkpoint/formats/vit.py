@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from a2mim.checkpoint.formats import HALF, IMAGENET, Format, always, args, look_up
+from a2mim.checkpoint.formats.format import HALF, IMAGENET, Format, always, args, look_up
 
 _UNSAID = (
     "mean and std of one half, the default of BEiT's code: the file does not say whether its run was given ImageNet's "

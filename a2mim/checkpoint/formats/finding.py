@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from a2mim.checkpoint.contents import Contents, Place
-from a2mim.checkpoint.dialects import Dialect, recognise
-from a2mim.checkpoint.formats import Format
-from a2mim.checkpoint.globs import fits
-from a2mim.checkpoint.names import DIALECTS
-from a2mim.checkpoint.reading import State
-from a2mim.checkpoint.table import FORMATS
+from a2mim.checkpoint.files.contents import Contents, Place
+from a2mim.checkpoint.files.globs import fits
+from a2mim.checkpoint.files.reading import State
+from a2mim.checkpoint.formats.format import Format
+from a2mim.checkpoint.formats.table import FORMATS
+from a2mim.checkpoint.names.dialects import Dialect, recognise
+from a2mim.checkpoint.names.table import DIALECTS
 from a2mim.errors import InputError
 
 CLASSIFIER = "@classifier"  # stands for timm's name of the classifier, which differs from family to family

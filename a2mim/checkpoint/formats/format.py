@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from a2mim.checkpoint.contents import Contents
-from a2mim.checkpoint.globs import fits
+from a2mim.checkpoint.files.contents import Contents
+from a2mim.checkpoint.files.globs import fits
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # called "inception" in timm

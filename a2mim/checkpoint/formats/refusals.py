@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from a2mim.checkpoint.contents import Contents
-from a2mim.checkpoint.globs import fits
+from a2mim.checkpoint.files.contents import Contents
+from a2mim.checkpoint.files.globs import fits
 from a2mim.errors import InputError
 
 # globs of names -> what such a file is; the first that fits is said

@@ -11,21 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from a2mim.checkpoint.dialects import Dialect
-from a2mim.checkpoint.hugging_face import OWN_EPS
-from a2mim.checkpoint.names_transformers import (
-    HF_BEIT,
-    HF_CONVNEXT,
-    HF_DEIT,
-    HF_DINOV2,
-    HF_RESNET,
-    HF_SWIN,
-    HF_VIT,
-)
+from a2mim.checkpoint.formats.hugging_face import OWN_EPS
+from a2mim.checkpoint.names.dialects import Dialect
+from a2mim.checkpoint.names.transformers import HF_BEIT, HF_CONVNEXT, HF_DEIT, HF_DINOV2, HF_RESNET, HF_SWIN, HF_VIT
 from a2mim.errors import InputError
 
 if TYPE_CHECKING:
-    from a2mim.checkpoint.conversion import Network
+    from a2mim.checkpoint.convert.conversion import Network
     from a2mim.checkpoint.report import LoadReport
 
 

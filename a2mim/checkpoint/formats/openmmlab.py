@@ -11,7 +11,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from a2mim.checkpoint.formats import Format, look_up
+from a2mim.checkpoint.formats.format import Format, look_up
 from a2mim.errors import InputError
 
 # --- what the configuration says --------------------------------------------------------------------------------------

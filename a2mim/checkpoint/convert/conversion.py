@@ -20,19 +20,13 @@ import torch
 from torch import nn
 
 from a2mim import files
-from a2mim.checkpoint import (
-    architectures,
-    families,
-    fitting,
-    writing_openmmlab,
-    writing_torchvision,
-    writing_transformers,
-)
-from a2mim.checkpoint.dialects import Dialect, Rename, from_timm
-from a2mim.checkpoint.globs import fits
+from a2mim.checkpoint import architectures, families, fitting
+from a2mim.checkpoint.convert import openmmlab, torchvision, transformers
+from a2mim.checkpoint.files.globs import fits
+from a2mim.checkpoint.files.storage import State
 from a2mim.checkpoint.loader import load_encoder
+from a2mim.checkpoint.names.dialects import Dialect, Rename, from_timm
 from a2mim.checkpoint.report import LoadReport
-from a2mim.checkpoint.storage import State
 from a2mim.encoders.build import build_encoder
 from a2mim.errors import InputError
 
@@ -259,7 +253,7 @@ def _to_timm(model: nn.Module, report: LoadReport, output: Path) -> tuple[str, .
 
 def _to_torchvision(model: nn.Module, report: LoadReport, output: Path) -> tuple[str, ...]:
     network = Network.of(model, report, "torchvision")
-    plan = writing_torchvision.plan(network)
+    plan = torchvision.plan(network)
     opened = plan.model
     if not network.classifier:
         opened.set_submodule(plan.classifier, nn.Identity())
@@ -285,7 +279,7 @@ def _buffers(model: nn.Module) -> State:
 
 def _to_hugging_face(model: nn.Module, report: LoadReport, output: Path) -> tuple[str, ...]:
     network = Network.of(model, report, "transformers")
-    plan = writing_transformers.plan(network)
+    plan = transformers.plan(network)
     inner = {**from_timm(plan.dialect, network.encoder), **plan.extra}
     if inner.keys() & network.encoder.keys():
         raise InputError(f"transformers has no {', '.join(sorted(inner.keys() & network.encoder.keys()))}")
@@ -299,9 +293,9 @@ def _to_hugging_face(model: nn.Module, report: LoadReport, output: Path) -> tupl
     _write(output / "model.safetensors", state)
     files.write_json(
         output / "preprocessor_config.json",
-        writing_transformers.preprocessor(report.input_size, report.mean, report.std),
+        transformers.preprocessor(report.input_size, report.mean, report.std),
     )
-    files.write_json(output / "config.json", writing_transformers.config(plan, kind, report))
+    files.write_json(output / "config.json", transformers.config(plan, kind, report))
     auto = "AutoModelForImageClassification" if whole else "AutoModel"
     pooler = () if whole or plan.kind not in ("vit", "deit") else ("its pooler is new: take last_hidden_state",)
     return (f"transformers.{auto}.from_pretrained({str(output)!r}), a {kind}", *pooler)
@@ -331,7 +325,7 @@ def _to_detectron2(model: nn.Module, report: LoadReport, output: Path) -> tuple[
         raise InputError(f"detectron2's R50 pickle is for a ResNet, and this is a {report.arch}")
     network.require("detectron2", stem_type="", avg_down=False, in_chans=3)
     sizes, first = network.sizes, network.sizes["channels"][0]
-    depth = writing_openmmlab.RESNETS.get((sizes["bottleneck"], tuple(sizes["layers"])))
+    depth = openmmlab.RESNETS.get((sizes["bottleneck"], tuple(sizes["layers"])))
     if depth is None or sizes["channels"] != [first * 2**stage for stage in range(4)]:
         raise InputError(
             "detectron2 has ResNets of 18, 34, 50, 101 and 152 layers, each stage twice as wide; not this one"
@@ -356,7 +350,7 @@ def _to_detectron2(model: nn.Module, report: LoadReport, output: Path) -> tuple[
 
 def _to_openmmlab(model: nn.Module, report: LoadReport, output: Path) -> tuple[str, ...]:
     network = Network.of(model, report, "OpenMMLab")
-    plan = writing_openmmlab.plan(network)
+    plan = openmmlab.plan(network)
     meta = {"dataset_meta": {"classes": report.classes}} if report.classes else {}
     _write(output, plan.state_dict(network), {"meta": {"source": "a2mim-checkpoint convert", **meta}})
     mean, std = ([round(255 * value, 3) for value in values] for values in (report.mean, report.std))

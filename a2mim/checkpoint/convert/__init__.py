@@ -1,0 +1,1 @@
+"""Convert: a checkpoint written as another library's own."""

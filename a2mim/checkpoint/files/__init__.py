@@ -1,0 +1,1 @@
+"""Checkpoint files: bytes read safely, where runs write, what a file holds."""

@@ -1,0 +1,1 @@
+"""Formats: where each codebase puts its encoder in a file, and which file is of which."""
