@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from a2mim import files
-from a2mim.analysis import outputs
+from a2mim.analysis.core import outputs
 from a2mim.errors import InputError
 from a2mim.figures import bands, figure1, figure3, figure5, figure6, methods, table_text, tables
 

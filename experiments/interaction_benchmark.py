@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from a2mim.analysis.games import Floats, PatchGame
-from a2mim.analysis.interactions import PAPER_RATIOS, InteractionResult, estimate, orders_of
-from a2mim.analysis.pairs import neighbour_pairs
-from a2mim.analysis.pipeline import Images, Subject
+from a2mim.analysis.core.pipeline import Images, Subject
+from a2mim.analysis.interactions.estimating import PAPER_RATIOS, InteractionResult, estimate, orders_of
+from a2mim.analysis.interactions.games import Floats, PatchGame
+from a2mim.analysis.interactions.pairs import neighbour_pairs
 from a2mim.checkpoint import load_encoder
 
 ALL = 10**9  # more pairs than there are: all of them

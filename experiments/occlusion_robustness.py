@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from a2mim.analysis.robustness import area
+from a2mim.analysis.occlusion.robustness import area
 
 from .claims import Claim, Tables, main, measured
 from .findings import Finding, judge, per_seed

@@ -12,8 +12,9 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from a2mim.analysis import occlusion, probes
-from a2mim.analysis.pipeline import Subject, auto_grid
+from a2mim.analysis.core.pipeline import Subject, auto_grid
+from a2mim.analysis.occlusion import curves
+from a2mim.analysis.probes import measure as probes
 from a2mim.checkpoint import load_encoder
 from a2mim.data import Batch
 
@@ -29,7 +30,11 @@ MEMORY = {
         "images=Images(limit=512), runs=4, ratios=(0.2, 0.5, 0.8), batch_size=256",
     ),
 }
-MODULES = {"spectrum": "probes_pipeline", "variance": "probes_pipeline", "occlusion": "occlusion_pipeline"}
+MODULES = {
+    "spectrum": "probes.probes_pipeline",
+    "variance": "probes.probes_pipeline",
+    "occlusion": "occlusion.occlusion_pipeline",
+}
 
 
 def subject_of(name: str, device: str = "cpu") -> Subject:
@@ -55,7 +60,7 @@ def throughput(subject: Subject, batch_size: int) -> list[Callable[[], object]]:
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(batch_size, *size, generator=generator).to(place).to(memory_format=torch.channels_last)
     batch = Batch(images, torch.zeros(batch_size, dtype=torch.int64), torch.arange(batch_size))
-    question = occlusion.Occlusion(auto_grid(size[1:]), RATIOS, runs=1)
+    question = curves.Occlusion(auto_grid(size[1:]), RATIOS, runs=1)
 
     def wait() -> None:
         if place.type == "cuda":
@@ -72,7 +77,7 @@ def throughput(subject: Subject, batch_size: int) -> list[Callable[[], object]]:
         return lambda: [probes.sums(subject, batch, layers, probe, batch_size) for _ in RATIOS]
 
     def occluded() -> None:
-        occlusion.correct(subject.model, images, batch.labels, batch.indices.tolist(), question, batch_size=batch_size)
+        curves.correct(subject.model, images, batch.labels, batch.indices.tolist(), question, batch_size=batch_size)
 
     asked = (probes.spectrum_probe(), probes.spectrum_probe("radial"), probes.variance_probe())
     return [bare, *map(probed, asked), occluded]
@@ -86,9 +91,9 @@ def peak_memory(analysis: str, settings: str) -> int:
     measure = f"""
 import re, sys, tempfile
 import torch
-from a2mim.analysis import pipeline, speed
+from a2mim.analysis.core import pipeline, speed
 from a2mim.analysis.{MODULES[analysis]} import run_{analysis} as run
-from a2mim.analysis.pipeline import Images
+from a2mim.analysis.core.pipeline import Images
 from a2mim.checkpoint import load_encoder
 speed.SECONDS = 0.0
 model, report = load_encoder({MEMORY_NETWORK!r})

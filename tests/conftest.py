@@ -18,7 +18,7 @@ def reference() -> Path:
 @pytest.fixture(scope="session")
 def published_maps(reference: Path) -> tuple[dict[str, torch.Tensor], dict[str, np.ndarray]]:
     """Feature maps of ``small_cnn`` on the published images, as ``capture`` gives them, and the published numbers."""
-    from a2mim.analysis.features import capture
+    from a2mim.analysis.probes.features import capture
     from a2mim.checkpoint import load_encoder
 
     with np.load(reference / "official_features.npz") as arrays:

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from a2mim import seeds
-from a2mim.analysis import outputs, reconstruction
+from a2mim.analysis.core import outputs
+from a2mim.analysis.reconstruction import pictures as reconstruction
 from a2mim.data import ImageLoader, eval_transform, open_images
 from a2mim.figures import confusion as confusion_figure
 from a2mim.figures import reconstruction as reconstruction_figure

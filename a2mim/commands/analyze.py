@@ -108,7 +108,7 @@ def main() -> None:
 @_common.clear_errors
 def occlusion(**options: Any) -> None:
     """Accuracy against the share of hidden patches (section 3.1, Figure 1 a-d)."""
-    _analyse("occlusion_pipeline", "run_occlusion", options)
+    _analyse("occlusion.occlusion_pipeline", "run_occlusion", options)
 
 
 @main.command(name="shuffle")
@@ -120,7 +120,7 @@ def occlusion(**options: Any) -> None:
 @_common.clear_errors
 def shuffle(**options: Any) -> None:
     """Accuracy when the patches of a k x k grid are shuffled: whether the arrangement matters (section 3.1)."""
-    _analyse("occlusion_pipeline", "run_shuffle", options)
+    _analyse("occlusion.occlusion_pipeline", "run_shuffle", options)
 
 
 @main.command(name="interactions")
@@ -173,7 +173,7 @@ def interactions(**options: Any) -> None:
 
     With several checkpoints, the difference of each to the first comes with a paired interval.
     """
-    _analyse("interactions_pipeline", "run_interactions", options)
+    _analyse("interactions.interactions_pipeline", "run_interactions", options)
 
 
 @main.command(name="spectrum")
@@ -195,7 +195,7 @@ def interactions(**options: Any) -> None:
 @_common.clear_errors
 def spectrum(**options: Any) -> None:
     """Relative log amplitude of the feature maps' Fourier transform by depth (section 3.3, Figure 3 a)."""
-    _analyse("probes_pipeline", "run_spectrum", options)
+    _analyse("probes.probes_pipeline", "run_spectrum", options)
 
 
 @main.command(name="variance")
@@ -207,7 +207,7 @@ def spectrum(**options: Any) -> None:
 @_common.clear_errors
 def variance(**options: Any) -> None:
     """Spatial variance of the feature maps by depth (section 3.3, Figure 3 b)."""
-    _analyse("probes_pipeline", "run_variance", options)
+    _analyse("probes.probes_pipeline", "run_variance", options)
 
 
 @main.command(name="merge")
@@ -216,7 +216,7 @@ def variance(**options: Any) -> None:
 @_common.clear_errors
 def merge(outputs: tuple[str, ...], output: str) -> None:
     """Join what `--shard` left in several OUTPUTS, and write the results."""
-    from a2mim.analysis import merging
+    from a2mim.analysis.core import merging
 
     for path in merging.merge(outputs, output).values():
         click.echo(path)
@@ -232,7 +232,7 @@ def report(sources: tuple[str, ...], output: str, title: str | None) -> None:
 
     A source is a folder that holds some of them at any depth, or a single file. The page needs no network.
     """
-    from a2mim.analysis import page
+    from a2mim.analysis.report import page
 
     click.echo(page.write_page(sources, output, title))
 
@@ -256,14 +256,14 @@ def report(sources: tuple[str, ...], output: str, title: str | None) -> None:
 @_common.clear_errors
 def reconstruct(**options: Any) -> None:
     """Original, masked input, prediction, and prediction in its place (Figures 5, A2 and A3), with their errors."""
-    _analyse("reconstruct_pipeline", "run_reconstruct", options)
+    _analyse("reconstruction.reconstruct_pipeline", "run_reconstruct", options)
 
 
 def _analyse(module: str, function: str, options: dict[str, Any]) -> None:
     """Sort the options into what the images, the loader and the analysis take; call; say what was written."""
     import importlib
 
-    from a2mim.analysis import pipeline
+    from a2mim.analysis.core import pipeline
 
     ours = ("dataset", "data_dir", "classes", "split", "limit", "workers", "class_map")
     images = pipeline.Images(**{key: options.pop(key) for key in ours if key in options}, seed=options["seed"])

@@ -10,21 +10,24 @@ from typed_tree import lay_out
 
 USER = """
 import a2mim
-from a2mim.analysis import features, games, interactions, occlusion, reconstruction, spectrum, variance
+from a2mim.analysis.probes import features, spectrum, variance
+from a2mim.analysis.interactions import games, estimating
+from a2mim.analysis.occlusion import curves
+from a2mim.analysis.reconstruction import pictures
 
 reveal_type(a2mim.load_encoder)
 reveal_type(a2mim.load_masked_model)
 reveal_type(a2mim.create_model)
 reveal_type(a2mim.MIMLoss)
 reveal_type(a2mim.__version__)
-reveal_type(interactions.estimate)
-reveal_type(interactions.pair_deltas)
-reveal_type(occlusion.sweep)
+reveal_type(estimating.estimate)
+reveal_type(estimating.pair_deltas)
+reveal_type(curves.sweep)
 reveal_type(games.PatchGame)
 reveal_type(features.capture)
 reveal_type(spectrum.relative_log_amplitude)
 reveal_type(variance.feature_variance)
-reveal_type(reconstruction.panels)
+reveal_type(pictures.panels)
 """
 
 

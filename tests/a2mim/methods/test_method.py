@@ -10,7 +10,8 @@ from small_methods import NETS, batch_of, settings_of, task_of
 
 import a2mim
 from a2mim import settings as all_settings
-from a2mim.analysis import pipeline, reconstruct_pipeline, reconstruction
+from a2mim.analysis.core import pipeline
+from a2mim.analysis.reconstruction import pictures, reconstruct_pipeline
 from a2mim.errors import InputError
 from a2mim.methods import METHODS, masked_method, unused, users
 from a2mim.methods.method import create_encoder, patch_embedding
@@ -199,7 +200,7 @@ def test_reconstructions_are_drawn_under_the_masks_of_the_method(tmp_path):
 
     assert hidden("own")["mask_grid"] is None  # a square
     assert hidden("cells", mask_patch_size=8)["mask_grid"] == [4, 4]
-    mask = reconstruction.masks([0, 1], (32, 32), None, 0.25, seed=0)
+    mask = pictures.masks([0, 1], (32, 32), None, 0.25, seed=0)
     assert mask.shape == (2, 32, 32)
     assert mask.sum((1, 2)).tolist() == [256, 256]
 

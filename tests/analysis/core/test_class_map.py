@@ -6,7 +6,7 @@ import pytest
 from small_data import write_images
 from timm.data import ImageNetInfo
 
-from a2mim.analysis.class_map import mapped
+from a2mim.analysis.core.class_map import mapped
 from a2mim.data import open_images
 from a2mim.errors import InputError
 

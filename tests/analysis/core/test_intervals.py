@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from a2mim.analysis import intervals
-from a2mim.analysis.intervals import interval, resampled_means
+from a2mim.analysis.core import intervals
+from a2mim.analysis.core.intervals import interval, resampled_means
 
 
 @pytest.mark.parametrize(("images", "between"), [(30, 0.0), (30, 0.3), (30, 2.0), (5, 0.3)])

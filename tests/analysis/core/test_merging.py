@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from a2mim.analysis import merging
-from a2mim.analysis.parts import Parts
+from a2mim.analysis.core import merging
+from a2mim.analysis.core.parts import Parts
 from a2mim.errors import InputError
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from a2mim.analysis import outputs
+from a2mim.analysis.core import outputs
 
 TABLE = pd.DataFrame({"checkpoint": ["a", "b"], "value": [0.1 + 0.2, 1e-17]})
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from a2mim.analysis import intervals, paired
+from a2mim.analysis.core import intervals, paired
 
 
 def test_paired_differences_are_narrower_than_the_spread_of_the_images():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from a2mim.analysis.parts import SETTINGS, Parts, merge
+from a2mim.analysis.core.parts import SETTINGS, Parts, merge
 from a2mim.errors import InputError
 
 

@@ -4,7 +4,7 @@ import pytest
 from small_data import write_images
 
 import a2mim
-from a2mim.analysis import pipeline
+from a2mim.analysis.core import pipeline
 from a2mim.errors import InputError
 
 

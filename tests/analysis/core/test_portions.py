@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 import a2mim
-from a2mim.analysis import pipeline, portions
-from a2mim.analysis.pipeline import Images
+from a2mim.analysis.core import pipeline, portions
+from a2mim.analysis.core.pipeline import Images
 from a2mim.errors import InputError
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from a2mim.analysis import speed
+from a2mim.analysis.core import speed
 
 
 @pytest.fixture

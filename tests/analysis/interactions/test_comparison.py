@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from a2mim.analysis.comparison import compare, conclusion, middle_difference
-from a2mim.analysis.interactions import estimate, summarise
+from a2mim.analysis.interactions.comparison import compare, conclusion, middle_difference
+from a2mim.analysis.interactions.estimating import estimate, summarise
 from a2mim.errors import InputError
 from tests.analysis.interactions.test_estimating import random_game
 

@@ -13,10 +13,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from a2mim import seeds
-from a2mim.analysis import estimators
-from a2mim.analysis.estimators import draw_contexts, pair_strength
-from a2mim.analysis.games import PatchGame
-from a2mim.analysis.interactions import (
+from a2mim.analysis.interactions import estimators
+from a2mim.analysis.interactions.estimating import (
     PAPER_RATIOS,
     estimate,
     orders_of,
@@ -24,7 +22,9 @@ from a2mim.analysis.interactions import (
     ratios_of,
     relative_strength,
 )
-from a2mim.analysis.pairs import all_pairs
+from a2mim.analysis.interactions.estimators import draw_contexts, pair_strength
+from a2mim.analysis.interactions.games import PatchGame
+from a2mim.analysis.interactions.pairs import all_pairs
 from a2mim.errors import InputError, RunError
 
 

@@ -6,8 +6,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from a2mim.analysis import estimators
-from a2mim.analysis.estimators import (
+from a2mim.analysis.interactions import estimators
+from a2mim.analysis.interactions.estimating import estimate
+from a2mim.analysis.interactions.estimators import (
     Once,
     debiased_strength,
     efficient_estimator,
@@ -15,8 +16,7 @@ from a2mim.analysis.estimators import (
     shared_deltas,
     unbiased_square,
 )
-from a2mim.analysis.interactions import estimate
-from a2mim.analysis.pairs import all_pairs
+from a2mim.analysis.interactions.pairs import all_pairs
 from tests.analysis.interactions.test_estimating import (
     Unanimity,
     as_coalition,

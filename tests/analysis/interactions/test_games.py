@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from a2mim.analysis.games import BASELINES, SCORES, PatchGame
+from a2mim.analysis.interactions.games import BASELINES, SCORES, PatchGame
 from a2mim.errors import InputError, RunError
 from a2mim.masking import replacement
 

@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 import torch
 
-from a2mim.analysis import interactions_pipeline as pipeline
-from a2mim.analysis import merging, speed
-from a2mim.analysis.pipeline import Images
+from a2mim.analysis.core import merging, speed
+from a2mim.analysis.core.pipeline import Images
+from a2mim.analysis.interactions import interactions_pipeline as pipeline
 from a2mim.errors import InputError
 
 PARTS = "interactions.parts"
@@ -51,7 +51,9 @@ def test_the_same_call_takes_its_parts_and_other_settings_are_refused(tmp_path, 
     }
     first = table(tmp_path)
     assert first.n_images.unique().tolist() == [4]
-    monkeypatch.setattr("a2mim.analysis.games.PatchGame.__call__", lambda *_: pytest.fail("evaluated again"))
+    monkeypatch.setattr(
+        "a2mim.analysis.interactions.games.PatchGame.__call__", lambda *_: pytest.fail("evaluated again")
+    )
     run(network, tmp_path)
     assert table(tmp_path).equals(first)
     with pytest.raises(InputError, match="parts of other settings: n_pairs is 6 there, 7 here"):
@@ -92,8 +94,9 @@ def test_shards_in_any_order_and_folder_give_what_one_run_gives(tmp_path, networ
 
 KILLED = """
 import sys
-from a2mim.analysis import interactions_pipeline, speed
-from a2mim.analysis.pipeline import Images
+from a2mim.analysis.interactions import interactions_pipeline
+from a2mim.analysis.core import speed
+from a2mim.analysis.core.pipeline import Images
 speed.SECONDS = 0.0
 interactions_pipeline.run_interactions(
     [sys.argv[1]], sys.argv[2], images=Images(limit=6), grid=(4, 4), ratios=(0.2, 0.5, 0.8), n_pairs=12, progress=False,

@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from a2mim.analysis.pairs import choose_pairs, clamped_pairs, neighbour_pairs
+from a2mim.analysis.interactions.pairs import choose_pairs, clamped_pairs, neighbour_pairs
 
 
 def brute_near(grid, distance):

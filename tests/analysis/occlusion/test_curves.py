@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from a2mim.analysis import occlusion
+from a2mim.analysis.occlusion import curves
 from a2mim.errors import InputError, RunError
 
 GRID = (4, 4)
@@ -45,71 +45,71 @@ def batches(n=14, size=7, indices=True):
 
 @pytest.mark.parametrize("ratio", [0, 0.1, 0.3, 0.5, 0.77, 1])
 def test_masks_hide_exactly_the_rounded_share(ratio):
-    mask = occlusion.occlusion_masks(range(20), (14, 14), ratio, run=0)
+    mask = curves.occlusion_masks(range(20), (14, 14), ratio, run=0)
     assert (mask.sum((1, 2)) == round(ratio * 196)).all()
     assert mask.dtype == torch.bool
 
 
 def test_halves_round_up():
-    assert [occlusion.n_masked(ratio, 5) for ratio in (0.1, 0.3, 0.5)] == [1, 2, 3]
+    assert [curves.n_masked(ratio, 5) for ratio in (0.1, 0.3, 0.5)] == [1, 2, 3]
 
 
 def test_masks_are_uniform_and_differ_by_image_run_ratio_and_seed():
-    mask = occlusion.occlusion_masks(range(20000), GRID, 0.25, run=0)
+    mask = curves.occlusion_masks(range(20000), GRID, 0.25, run=0)
     assert np.allclose(mask.float().mean(0), 0.25, atol=0.015)
     both = (mask[:, 0, 0] & mask[:, 0, 1]).float().mean()  # 4 of 16 without replacement
     assert both == pytest.approx(4 / 16 * 3 / 15, abs=0.006)
-    first = occlusion.occlusion_masks(range(50), GRID, 0.5, run=0)
+    first = curves.occlusion_masks(range(50), GRID, 0.5, run=0)
     for other in (dict(run=1), dict(run=0, seed=1)):
-        assert not torch.equal(first, occlusion.occlusion_masks(range(50), GRID, 0.5, **other))
+        assert not torch.equal(first, curves.occlusion_masks(range(50), GRID, 0.5, **other))
     assert len({tuple(row.flatten().tolist()) for row in first}) > 45
 
 
 def test_masks_of_two_ratios_are_drawn_apart():
-    few, many = (occlusion.occlusion_masks(range(20000), GRID, ratio, run=0) for ratio in (0.25, 0.5))
+    few, many = (curves.occlusion_masks(range(20000), GRID, ratio, run=0) for ratio in (0.25, 0.5))
     assert (few & many).float().mean() == pytest.approx(0.25 * 0.5, abs=0.003)  # nested masks would share 0.25
 
 
 def test_a_mask_does_not_depend_on_the_other_ratios():
-    alone = occlusion.sweep(ReadsOnePatch(1, 2), batches(), grid=GRID, ratios=(0.5,), runs=2)
-    among = occlusion.sweep(ReadsOnePatch(1, 2), batches(), grid=GRID, ratios=(0.9, 0.5, 0.2), runs=3)
+    alone = curves.sweep(ReadsOnePatch(1, 2), batches(), grid=GRID, ratios=(0.5,), runs=2)
+    among = curves.sweep(ReadsOnePatch(1, 2), batches(), grid=GRID, ratios=(0.9, 0.5, 0.2), runs=3)
     assert alone.accuracy[:, 0].tolist() == among.accuracy[:2, 1].tolist()
 
 
 def test_a_mask_belongs_to_its_image():
-    together = occlusion.occlusion_masks([3, 7, 11], GRID, 0.5, run=2, seed=9)
-    alone = occlusion.occlusion_masks([7], GRID, 0.5, run=2, seed=9)
+    together = curves.occlusion_masks([3, 7, 11], GRID, 0.5, run=2, seed=9)
+    alone = curves.occlusion_masks([7], GRID, 0.5, run=2, seed=9)
     assert torch.equal(together[1], alone[0])
 
 
 def test_a_classifier_that_reads_one_patch_gives_exactly_the_expected_curve():
     ratios = (0, 0.25, 0.5, 0.75, 1)
-    result = occlusion.sweep(ReadsOnePatch(1, 2), batches(), grid=GRID, ratios=ratios, runs=3, seed=5)
+    result = curves.sweep(ReadsOnePatch(1, 2), batches(), grid=GRID, ratios=ratios, runs=3, seed=5)
     for run in range(3):
         for column, ratio in enumerate(ratios):
-            masks = occlusion.occlusion_masks(range(14), GRID, ratio, run=run, seed=5)
+            masks = curves.occlusion_masks(range(14), GRID, ratio, run=run, seed=5)
             assert result.accuracy[run, column] == (~masks[:, 1, 2]).double().mean().item()
     assert (result.accuracy[:, 0] == 1).all()
     assert (result.accuracy[:, -1] == 0).all()
 
 
 def test_a_classifier_that_counts_patches_falls_at_its_threshold():
-    result = occlusion.sweep(CountsPatches(8), batches(), grid=GRID, ratios=(0, 0.25, 0.5, 0.5625, 0.75, 1), runs=2)
+    result = curves.sweep(CountsPatches(8), batches(), grid=GRID, ratios=(0, 0.25, 0.5, 0.5625, 0.75, 1), runs=2)
     assert result.accuracy.tolist() == [[1, 1, 1, 0, 0, 0]] * 2
 
 
 def test_nested_masks_keep_what_smaller_ratios_hide():
-    draw = lambda ratio: occlusion.occlusion_masks(range(30), GRID, ratio, run=1, nested=True)  # noqa: E731
+    draw = lambda ratio: curves.occlusion_masks(range(30), GRID, ratio, run=1, nested=True)  # noqa: E731
     few, some, many = draw(0.25), draw(0.5), draw(0.875)
     assert [mask.sum((1, 2)).unique().tolist() for mask in (few, some, many)] == [[4], [8], [14]]
     assert not (few & ~some).any()
     assert not (some & ~many).any()
-    curve = occlusion.sweep(ReadsOnePatch(1, 2), batches(), grid=GRID, nested=True, runs=3).accuracy
+    curve = curves.sweep(ReadsOnePatch(1, 2), batches(), grid=GRID, nested=True, runs=3).accuracy
     assert (np.diff(curve, axis=1) <= 0).all()  # a patch once hidden never comes back
 
 
 def test_a_mask_shared_by_the_batch_hides_the_same_everywhere():
-    result = occlusion.sweep(ReadsOnePatch(1, 2), batches(), grid=GRID, ratios=(0.5,), runs=6, batch_shared_mask=True)
+    result = curves.sweep(ReadsOnePatch(1, 2), batches(), grid=GRID, ratios=(0.5,), runs=6, batch_shared_mask=True)
     assert set(result.accuracy.flatten().tolist()) == {0.0, 1.0}  # all images together, in both batches
 
 
@@ -118,7 +118,7 @@ def test_salient_patches_are_hidden_in_their_order(patches):
     order = torch.randperm(16, generator=torch.Generator().manual_seed(0))
     saliency = lambda images: order.float().view(1, 4, 4).expand(len(images), -1, -1)  # noqa: E731
     place = (15 - order if patches == "salient" else order).view(4, 4)[1, 2].item()  # of the patch that is read
-    result = occlusion.sweep(
+    result = curves.sweep(
         ReadsOnePatch(1, 2),
         batches(),
         grid=GRID,
@@ -132,16 +132,16 @@ def test_salient_patches_are_hidden_in_their_order(patches):
 
 def test_a_saliency_is_needed_and_has_the_grid_of_the_occlusion():
     with pytest.raises(InputError, match="give a saliency"):
-        occlusion.sweep(ReadsOnePatch(0, 0), batches(), grid=GRID, patches="salient")
+        curves.sweep(ReadsOnePatch(0, 0), batches(), grid=GRID, patches="salient")
     with pytest.raises(InputError, match="a grid of 2x2, the occlusion one of 4x4"):
-        occlusion.sweep(
+        curves.sweep(
             ReadsOnePatch(0, 0), batches(), grid=GRID, patches="salient", saliency=lambda x: torch.rand(len(x), 2, 2)
         )
 
 
 def test_a_shuffle_moves_whole_cells_and_loses_none():
     images = torch.arange(2 * 3 * 8 * 8).float().view(2, 3, 8, 8)
-    moved = occlusion.shuffle(images, [5, 9], 4, run=0)
+    moved = curves.shuffle(images, [5, 9], 4, run=0)
 
     def cells(image):
         return {tuple(cell.flatten().tolist()) for row in image.split(2, 1) for cell in row.split(2, 2)}
@@ -149,16 +149,16 @@ def test_a_shuffle_moves_whole_cells_and_loses_none():
     for before, after in zip(images, moved, strict=True):
         assert cells(before) == cells(after)
         assert not torch.equal(before, after)
-    assert torch.equal(occlusion.shuffle(images, [5, 9], 1, run=0), images)
-    assert torch.equal(occlusion.shuffle(images[1:], [9], 4, run=0)[0], moved[1])  # its order is the image's own
-    assert not torch.equal(occlusion.shuffle(images, [5, 9], 4, run=1), moved)
+    assert torch.equal(curves.shuffle(images, [5, 9], 1, run=0), images)
+    assert torch.equal(curves.shuffle(images[1:], [9], 4, run=0)[0], moved[1])  # its order is the image's own
+    assert not torch.equal(curves.shuffle(images, [5, 9], 4, run=1), moved)
     with pytest.raises(InputError, match="3x3 cells does not divide"):
-        occlusion.shuffle(images, [5, 9], 3, run=0)
+        curves.shuffle(images, [5, 9], 3, run=0)
 
 
 def test_every_place_is_equally_likely_in_a_shuffle():
     images = torch.arange(4.0).view(1, 1, 2, 2).expand(4000, 1, 2, 2)
-    moved = occlusion.shuffle(images, range(4000), 2, run=0).flatten(1)
+    moved = curves.shuffle(images, range(4000), 2, run=0).flatten(1)
     for place in range(4):
         assert np.allclose(np.bincount(moved[:, place].long()) / 4000, 0.25, atol=0.03)
 
@@ -166,7 +166,7 @@ def test_every_place_is_equally_likely_in_a_shuffle():
 def test_a_classifier_that_counts_patches_does_not_mind_a_shuffle():
     images, labels = torch.ones(6, 3, 8, 8), torch.ones(6, dtype=torch.int64)
     images[:, :, :2, :2] = 0
-    ask = lambda model: occlusion.shuffled_correct(model, images, labels, range(6), (1, 2, 4), runs=3)  # noqa: E731
+    ask = lambda model: curves.shuffled_correct(model, images, labels, range(6), (1, 2, 4), runs=3)  # noqa: E731
     assert ask(CountsPatches(15)).all()
     one_patch = ask(ReadsOnePatch(0, 0))
     assert not one_patch[:, :, 0].any()
@@ -174,7 +174,7 @@ def test_a_classifier_that_counts_patches_does_not_mind_a_shuffle():
 
 
 def test_equal_runs_are_only_those_that_draw_nothing():
-    same = lambda **changes: [occlusion.Occlusion(GRID, **changes).same(ratio) for ratio in (0, 0.5, 1)]  # noqa: E731
+    same = lambda **changes: [curves.Occlusion(GRID, **changes).same(ratio) for ratio in (0, 0.5, 1)]  # noqa: E731
     assert same() == [True, False, True]
     assert same(fill="noise") == [True, False, False]
     assert same(patches="salient") == [True, True, True]
@@ -189,7 +189,7 @@ def test_batches_of_1_7_and_all_give_equal_results(fill):
     results = []
     for size in (1, 7, 14):
         loader = [(images[k : k + size], labels[k : k + size]) for k in range(0, 14, size)]
-        results.append(occlusion.sweep(model, loader, grid=GRID, runs=2, fill=fill).accuracy)
+        results.append(curves.sweep(model, loader, grid=GRID, runs=2, fill=fill).accuracy)
     assert np.array_equal(results[0], results[1])
     assert np.array_equal(results[0], results[2])
 
@@ -203,7 +203,7 @@ def test_all_models_see_the_same_masks_in_any_order():
     shown = []
     for least in (3, 9, 3):
         seen = []
-        occlusion.sweep(Keeps(least), batches(), grid=GRID, ratios=(0.3, 0.6), runs=2, seed=4)
+        curves.sweep(Keeps(least), batches(), grid=GRID, ratios=(0.3, 0.6), runs=2, seed=4)
         shown.append(torch.stack(seen))
     assert torch.equal(shown[0], shown[1])
     assert torch.equal(shown[0], shown[2])
@@ -225,7 +225,7 @@ def test_images_are_read_once_and_equal_runs_computed_once(fill, passes):
             read.append(len(batch[0]))
             yield batch
 
-    result = occlusion.sweep(Counts(0, 0), loader(), grid=GRID, ratios=(0, 0.5, 1), runs=3, fill=fill)
+    result = curves.sweep(Counts(0, 0), loader(), grid=GRID, ratios=(0, 0.5, 1), runs=3, fill=fill)
     assert read == [7, 7]
     assert Counts.images == 14 * passes
     assert (result.accuracy[:, 0] == 1).all()
@@ -236,13 +236,13 @@ def test_indices_of_the_loader_name_the_masks():
         for index in order:
             yield torch.ones(1, 3, 8, 8), torch.ones(1, dtype=torch.int64), torch.tensor([index])
 
-    forth = occlusion.sweep(ReadsOnePatch(0, 0), loader(range(9)), grid=GRID, ratios=(0.5,), runs=2)
-    back = occlusion.sweep(ReadsOnePatch(0, 0), loader(reversed(range(9))), grid=GRID, ratios=(0.5,), runs=2)
+    forth = curves.sweep(ReadsOnePatch(0, 0), loader(range(9)), grid=GRID, ratios=(0.5,), runs=2)
+    back = curves.sweep(ReadsOnePatch(0, 0), loader(reversed(range(9))), grid=GRID, ratios=(0.5,), runs=2)
     assert np.array_equal(forth.accuracy, back.accuracy)
 
 
 def test_the_frame_is_tidy():
-    frame = occlusion.sweep(CountsPatches(8), batches(), grid=GRID, ratios=(0, 0.5), runs=2).to_frame()
+    frame = curves.sweep(CountsPatches(8), batches(), grid=GRID, ratios=(0, 0.5), runs=2).to_frame()
     assert list(frame.columns) == ["run", "ratio", "accuracy", "n_images"]
     assert frame[["run", "ratio"]].values.tolist() == [[0, 0], [0, 0.5], [1, 0], [1, 0.5]]
     assert (frame.n_images == 14).all()
@@ -250,7 +250,7 @@ def test_the_frame_is_tidy():
 
 def test_the_models_mode_is_given_back():
     model = nn.Sequential(nn.Dropout(0.9), ReadsOnePatch(0, 0)).train()
-    result = occlusion.sweep(model, batches(), grid=GRID, ratios=(0,), runs=1)
+    result = curves.sweep(model, batches(), grid=GRID, ratios=(0,), runs=1)
     assert model.training
     assert result.accuracy[0, 0] == 1  # without dropout
 
@@ -258,9 +258,9 @@ def test_the_models_mode_is_given_back():
 def test_parts_that_were_frozen_stay_so_even_after_an_error():
     model = nn.Sequential(nn.BatchNorm2d(3), nn.Dropout(0.9), ReadsOnePatch(0, 0)).train()
     model[0].eval()
-    occlusion.sweep(model, batches(), grid=GRID, ratios=(0,), runs=1)
+    curves.sweep(model, batches(), grid=GRID, ratios=(0,), runs=1)
     with pytest.raises(InputError):
-        occlusion.sweep(model, batches(), grid=(3, 3))
+        curves.sweep(model, batches(), grid=(3, 3))
     assert [module.training for module in model] == [False, True, True]
 
 
@@ -268,7 +268,7 @@ def test_features_of_a_model_without_a_classifier_are_no_logits():
     model = nn.Sequential(nn.Flatten(), nn.Linear(192, 64))
     model.num_classes = 0  # as timm says it
     with pytest.raises(InputError, match="no classifier"):
-        occlusion.sweep(model, batches(), grid=GRID)
+        curves.sweep(model, batches(), grid=GRID)
 
 
 @pytest.mark.parametrize(
@@ -296,4 +296,4 @@ def test_mistakes_get_one_clear_error(options, error, message):
     if error is RunError:
         options["model"][1].weight.data.fill_(float("nan"))
     with pytest.raises(error, match=message):
-        occlusion.sweep(options.pop("model"), options.pop("loader"), **options)
+        curves.sweep(options.pop("model"), options.pop("loader"), **options)

@@ -16,9 +16,10 @@ import torch
 from PIL import Image
 
 import a2mim
-from a2mim.analysis import merging, occlusion_pipeline, pipeline, speed
-from a2mim.analysis.pipeline import Images
-from a2mim.analysis.saliency import attention_mass
+from a2mim.analysis.core import merging, pipeline, speed
+from a2mim.analysis.core.pipeline import Images
+from a2mim.analysis.occlusion import occlusion_pipeline
+from a2mim.analysis.occlusion.saliency import attention_mass
 from a2mim.errors import InputError
 
 RESNET, VIT = "fashion-resnet-scratch", "fashion-vit-scratch"
@@ -154,8 +155,9 @@ def test_shards_joined_give_what_one_run_gives(tmp_path, monkeypatch):
 
 KILLED = """
 import sys
-from a2mim.analysis import occlusion_pipeline, speed
-from a2mim.analysis.pipeline import Images
+from a2mim.analysis.occlusion import occlusion_pipeline
+from a2mim.analysis.core import speed
+from a2mim.analysis.core.pipeline import Images
 speed.SECONDS = 0.0
 occlusion_pipeline.run_occlusion(
     ["fashion-resnet-scratch"], sys.argv[1], images=Images(limit=320), grid=(4, 4), runs=2, progress=False,

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from a2mim.analysis import intervals, robustness
+from a2mim.analysis.core import intervals
+from a2mim.analysis.occlusion import robustness
 from a2mim.errors import InputError
 
 RATIOS = (0.0, 0.2, 0.6, 1.0)

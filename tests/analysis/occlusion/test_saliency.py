@@ -4,7 +4,7 @@ import pytest
 import timm
 import torch
 
-from a2mim.analysis.saliency import attention_mass, gradient_magnitude, saliency_of
+from a2mim.analysis.occlusion.saliency import attention_mass, gradient_magnitude, saliency_of
 from a2mim.errors import InputError
 
 TINY = dict(img_size=32, patch_size=8, embed_dim=12, depth=2, num_heads=3, num_classes=5)

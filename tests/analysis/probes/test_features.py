@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from a2mim.analysis import features
-from a2mim.analysis.features import capture
+from a2mim.analysis.probes import features
+from a2mim.analysis.probes.features import capture
 from a2mim.errors import InputError
 
 SMALL = dict(img_size=32, patch_size=8, embed_dim=32, depth=2, num_heads=2, num_classes=3)

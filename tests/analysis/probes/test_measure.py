@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from a2mim.analysis import pipeline, probes
-from a2mim.analysis.features import capture
-from a2mim.analysis.spectrum import log_amplitude
+from a2mim.analysis.core import pipeline
+from a2mim.analysis.probes import measure
+from a2mim.analysis.probes.features import capture
+from a2mim.analysis.probes.spectrum import log_amplitude
 from a2mim.checkpoint import load_encoder
 from a2mim.data import Batch
 from a2mim.errors import InputError
@@ -23,16 +24,16 @@ def batch(n):
 
 
 def test_layers_have_depths_sizes_and_notes(subject):
-    found = probes.layers_of(subject, ["blocks.0", "blocks.2:attn", "blocks.5"], probes.spectrum_probe())
+    found = measure.layers_of(subject, ["blocks.0", "blocks.2:attn", "blocks.5"], measure.spectrum_probe())
     assert found.depths == {"blocks.0": 0, "blocks.2:attn": 0.5, "blocks.5": 1}
     assert set(found.sizes.values()) == {(8, 8)}
     assert found.left_out == []
     with pytest.raises(InputError, match=r"vit: the model has no layer 'blocks\.9'"):
-        probes.layers_of(subject, ["blocks.9"], probes.spectrum_probe())
+        measure.layers_of(subject, ["blocks.9"], measure.spectrum_probe())
 
 
 def test_a_probe_tells_how_many_values_maps_of_a_size_have():
-    diagonal, radial, variance = probes.spectrum_probe(), probes.spectrum_probe("radial"), probes.variance_probe()
+    diagonal, radial, variance = measure.spectrum_probe(), measure.spectrum_probe("radial"), measure.variance_probe()
     assert [diagonal.steps((side, side)) for side in (1, 2, 3, 8)] == [0, 0, 2, 4]
     assert [radial.steps((4, side)) for side in (1, 2, 8)] == [0, 2, 3]
     assert [variance.steps(size) for size in ((1, 1), (1, 2))] == [0, 1]
@@ -42,8 +43,8 @@ def test_a_probe_tells_how_many_values_maps_of_a_size_have():
 
 @pytest.mark.parametrize("batch_size", [2, 5])
 def test_sums_are_those_of_every_image(subject, batch_size):
-    probe, names, images = probes.spectrum_probe(), ["blocks.0", "blocks.5"], batch(5)
-    found = probes.sums(subject, images, probes.layers_of(subject, names, probe), probe, batch_size)
+    probe, names, images = measure.spectrum_probe(), ["blocks.0", "blocks.5"], batch(5)
+    found = measure.sums(subject, images, measure.layers_of(subject, names, probe), probe, batch_size)
     with torch.inference_mode(), capture(subject.model, names) as captured:
         subject.model(images.images)
     values = torch.cat([log_amplitude(captured.maps[name]) for name in names], dim=1).double().numpy()

@@ -15,9 +15,11 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from a2mim.analysis import features, merging, portions, probes, spectrum, speed, variance
-from a2mim.analysis import probes_pipeline as pipeline
-from a2mim.analysis.pipeline import Images
+from a2mim.analysis.core import merging, portions, speed
+from a2mim.analysis.core.pipeline import Images
+from a2mim.analysis.probes import features, spectrum, variance
+from a2mim.analysis.probes import measure as probes
+from a2mim.analysis.probes import probes_pipeline as pipeline
 from a2mim.checkpoint import load_encoder
 from a2mim.errors import InputError, RunError
 
@@ -158,8 +160,9 @@ def test_parts_of_other_settings_are_refused(tmp_path):
 KILLED = """
 import sys
 import torch
-from a2mim.analysis import portions, probes_pipeline, speed
-from a2mim.analysis.pipeline import Images
+from a2mim.analysis.core import portions, speed
+from a2mim.analysis.probes import probes_pipeline
+from a2mim.analysis.core.pipeline import Images
 torch.set_num_threads(1)
 speed.SECONDS, portions.PORTION = 0.0, 8
 probes_pipeline.run_spectrum([sys.argv[1]], sys.argv[2], images=Images(limit=160), progress=False)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from a2mim.analysis import spectrum
+from a2mim.analysis.probes import spectrum
 from a2mim.errors import InputError
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from a2mim.analysis import variance
+from a2mim.analysis.probes import variance
 from a2mim.errors import InputError
 
 

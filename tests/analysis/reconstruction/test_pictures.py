@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import a2mim
-from a2mim.analysis import reconstruction
+from a2mim.analysis.reconstruction import pictures
 from a2mim.errors import InputError
 from a2mim.masking import random_mask
 
@@ -30,7 +30,7 @@ def inputs():
 
 def test_panels_are_pixels_again(model):
     pixels, images, mask = inputs()
-    shown = reconstruction.panels(model, images, mask)
+    shown = pictures.panels(model, images, mask)
     assert torch.allclose(shown.original, pixels, atol=1e-6)
     prediction = model.eval()(images, mask) * torch.tensor(STD).view(3, 1, 1) + torch.tensor(MEAN).view(3, 1, 1)
     assert torch.allclose(shown.prediction, prediction.clamp(0, 1), atol=1e-6)
@@ -50,27 +50,27 @@ def test_panels_are_pixels_again(model):
 def test_panels_leave_the_models_mode(model):
     _, images, mask = inputs()
     assert model.train().training
-    reconstruction.panels(model, images, mask)
+    pictures.panels(model, images, mask)
     assert model.training
     model.encoder.eval()
-    reconstruction.panels(model, images, mask)
+    pictures.panels(model, images, mask)
     with pytest.raises(InputError):
-        reconstruction.panels(model, images[..., :16], mask)
+        pictures.panels(model, images[..., :16], mask)
     assert model.head.training
     assert not any(module.training for module in model.encoder.modules())
 
 
 def test_where_nothing_is_hidden_there_is_no_score(model):
     _, images, mask = inputs()
-    shown = reconstruction.panels(model, images, torch.zeros_like(mask))
+    shown = pictures.panels(model, images, torch.zeros_like(mask))
     assert torch.equal(shown.pasted, shown.original)
-    assert reconstruction.scores(shown, torch.zeros_like(mask))[["l1", "psnr"]].isna().all(axis=None)
+    assert pictures.scores(shown, torch.zeros_like(mask))[["l1", "psnr"]].isna().all(axis=None)
 
 
 def test_scores_are_over_hidden_pixels_alone(model):
     _, images, mask = inputs()
-    shown = reconstruction.panels(model, images, mask)
-    scores = reconstruction.scores(shown, mask)
+    shown = pictures.panels(model, images, mask)
+    scores = pictures.scores(shown, mask)
     assert list(scores.columns) == ["image", "l1", "psnr"]
     for b in range(3):
         errors = [
@@ -85,14 +85,14 @@ def test_scores_are_over_hidden_pixels_alone(model):
 def test_a_model_without_a_head_is_refused(model):
     _, images, mask = inputs()
     with pytest.raises(InputError, match="a ResNet has no reconstruction head"):
-        reconstruction.panels(model.encoder, images, mask)
+        pictures.panels(model.encoder, images, mask)
 
 
 def test_an_images_mask_depends_on_the_seed_and_its_number_alone():
-    together = reconstruction.masks([3, 7, 8], (32, 32), (4, 4), 0.5, seed=1)
+    together = pictures.masks([3, 7, 8], (32, 32), (4, 4), 0.5, seed=1)
     assert together.sum((1, 2)).tolist() == [8, 8, 8]
-    assert torch.equal(reconstruction.masks([7], (32, 32), (4, 4), 0.5, seed=1)[0], together[1])
-    assert not torch.equal(reconstruction.masks([7], (32, 32), (4, 4), 0.5, seed=2)[0], together[1])
+    assert torch.equal(pictures.masks([7], (32, 32), (4, 4), 0.5, seed=1)[0], together[1])
+    assert not torch.equal(pictures.masks([7], (32, 32), (4, 4), 0.5, seed=2)[0], together[1])
     assert not torch.equal(together[0], together[1])
 
 
@@ -106,9 +106,9 @@ def test_without_token_the_features_at_the_site_stay(token):
     _, images, mask = inputs()
     before = model(images, mask)
     weights = {name: value.clone() for name, value in model.state_dict().items()}
-    with reconstruction.without_token(model):
+    with pictures.without_token(model):
         without = model(images, mask)
-    with pytest.raises(RuntimeError, match="inside"), reconstruction.without_token(model):
+    with pytest.raises(RuntimeError, match="inside"), pictures.without_token(model):
         raise RuntimeError("inside")
     filled = a2mim.masking.fill_masked(images, mask, model.fill, mean=MEAN, std=STD)
     assert torch.equal(without, model.head(model.encoder.forward_features(filled)))
@@ -127,16 +127,16 @@ def test_a_drawn_fill_is_the_same_in_the_picture_as_in_the_input():
     model = Echo(encoder.encoder, (32, 32), fill="noise", mean=MEAN, std=STD)
     _, images, mask = inputs()
     state = torch.random.get_rng_state()
-    shown = reconstruction.panels(model, images, mask)
+    shown = pictures.panels(model, images, mask)
     assert torch.equal(shown.masked, shown.prediction)
     assert torch.equal(state, torch.random.get_rng_state())
 
 
 def test_a_perfect_prediction_has_a_finite_psnr(model):
     _, images, mask = inputs()
-    shown = reconstruction.panels(model, images, mask)
+    shown = pictures.panels(model, images, mask)
     perfect = shown._replace(prediction=shown.original, pasted=shown.original)
-    scores = reconstruction.scores(perfect, mask)
+    scores = pictures.scores(perfect, mask)
     assert scores.l1.tolist() == [0, 0, 0]
     assert scores.psnr.tolist() == pytest.approx([20 * math.log10(255) + 10 * math.log10(12)] * 3)
 
@@ -144,9 +144,9 @@ def test_a_perfect_prediction_has_a_finite_psnr(model):
 def test_energies_are_sums_over_rings_of_the_literal_transform(model):
     _, images, mask = inputs()
     mask = mask[:, :2]  # not square: 16 x 32 pixels
-    shown = reconstruction.Panels(*(panel[:, :, :16] for panel in reconstruction.panels(model, images, mask_of(mask))))
-    found = reconstruction.band_energies(shown, mask, bands=4)
-    edges = reconstruction.band_edges(4)
+    shown = pictures.Panels(*(panel[:, :, :16] for panel in pictures.panels(model, images, mask_of(mask))))
+    found = pictures.band_energies(shown, mask, bands=4)
+    edges = pictures.band_edges(4)
     assert edges.tolist() == pytest.approx([0, 0.25, 0.5, 0.75, 1, math.sqrt(2)])
     hidden = mask.repeat_interleave(8, 1).repeat_interleave(8, 2).numpy()
     for b in range(3):
@@ -173,14 +173,14 @@ def mask_of(mask):
 
 def test_energies_add_up_to_the_square_error_and_to_the_detail(model):
     _, images, mask = inputs()
-    shown = reconstruction.panels(model, images, mask)
-    found = reconstruction.band_energies(shown, mask)
-    psnr = reconstruction.scores(shown, mask).psnr  # Parseval
+    shown = pictures.panels(model, images, mask)
+    found = pictures.band_energies(shown, mask)
+    psnr = pictures.scores(shown, mask).psnr  # Parseval
     assert -10 * np.log10(found.error.sum(axis=1)) == pytest.approx(psnr, rel=1e-6)
     flat = shown.original.mean((2, 3), keepdim=True).expand_as(shown.original)
     hidden = mask.repeat_interleave(8, 1).repeat_interleave(8, 2)[:, None]
     coloured = shown._replace(prediction=flat, pasted=torch.where(hidden, flat, shown.original))
-    of_mean = reconstruction.band_energies(coloured, mask)
+    of_mean = pictures.band_energies(coloured, mask)
     np.testing.assert_allclose(of_mean.error, of_mean.target, rtol=1e-5)  # the mean colour is an error of 1
     assert of_mean.prediction.max() < 1e-10
 
@@ -189,8 +189,8 @@ def test_energies_add_up_to_the_square_error_and_to_the_detail(model):
 def test_energies_of_odd_sizes_add_up_too(size):
     generator = torch.Generator().manual_seed(0)
     original, prediction = torch.rand(2, 2, 3, *size, generator=generator)
-    shown = reconstruction.Panels(original, original, prediction, prediction)
-    found = reconstruction.band_energies(shown, torch.ones(2, 1, 1, dtype=torch.bool))
+    shown = pictures.Panels(original, original, prediction, prediction)
+    found = pictures.band_energies(shown, torch.ones(2, 1, 1, dtype=torch.bool))
     wanted = (prediction - original).double().square().mean((1, 2, 3)).tolist()
     assert found.error.sum(axis=1).tolist() == pytest.approx(wanted, rel=1e-5)
 
@@ -198,8 +198,8 @@ def test_energies_of_odd_sizes_add_up_too(size):
 def test_a_wave_is_in_the_band_of_its_frequency():
     wave = torch.cos(torch.pi * 0.6875 * torch.arange(32.0)) / 4  # 11 periods
     original = (0.5 + wave.expand(1, 3, 32, 32)).contiguous()
-    shown = reconstruction.Panels(*[original] * 2, *[torch.full_like(original, 0.5)] * 2)
-    found = reconstruction.band_energies(shown, torch.ones(1, 4, 4, dtype=torch.bool))
+    shown = pictures.Panels(*[original] * 2, *[torch.full_like(original, 0.5)] * 2)
+    found = pictures.band_energies(shown, torch.ones(1, 4, 4, dtype=torch.bool))
     energy = np.zeros(9)
     energy[5] = 1 / 32  # (1/4)² / 2, between 0.625 and 0.75
     np.testing.assert_allclose(found.error[0], energy, atol=1e-7)
@@ -209,8 +209,8 @@ def test_a_wave_is_in_the_band_of_its_frequency():
 def test_ssim_is_that_of_its_authors_over_hidden_pixels(model):
     pytest.importorskip("skimage", reason="SSIM needs scikit-image: pip install 'a2mim[ssim]'")
     _, images, mask = inputs()
-    shown = reconstruction.panels(model, images, mask)
-    found = reconstruction.ssim(shown, mask)
+    shown = pictures.panels(model, images, mask)
+    found = pictures.ssim(shown, mask)
     along = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
     window = np.outer(along, along) / along.sum() ** 2
     for b in range(3):
@@ -235,13 +235,13 @@ def test_ssim_is_that_of_its_authors_over_hidden_pixels(model):
                     )  # fmt: skip
         assert found[b] == pytest.approx(np.mean(values), rel=1e-6)
     perfect = shown._replace(pasted=shown.original)
-    assert reconstruction.ssim(perfect, mask) == pytest.approx([1, 1, 1])
-    assert np.isnan(reconstruction.ssim(shown, torch.zeros_like(mask))).all()
+    assert pictures.ssim(perfect, mask) == pytest.approx([1, 1, 1])
+    assert np.isnan(pictures.ssim(shown, torch.zeros_like(mask))).all()
 
 
 def test_why_there_is_no_ssim_is_said(monkeypatch):
-    monkeypatch.setattr(reconstruction.importlib.util, "find_spec", lambda name: None)
-    assert "a2mim[ssim]" in reconstruction.no_ssim((32, 32))
-    monkeypatch.setattr(reconstruction.importlib.util, "find_spec", lambda name: name)
-    assert reconstruction.no_ssim((32, 32)) == ""
-    assert "8x32 are smaller than its 11 pixels" in reconstruction.no_ssim((8, 32))
+    monkeypatch.setattr(pictures.importlib.util, "find_spec", lambda name: None)
+    assert "a2mim[ssim]" in pictures.no_ssim((32, 32))
+    monkeypatch.setattr(pictures.importlib.util, "find_spec", lambda name: name)
+    assert pictures.no_ssim((32, 32)) == ""
+    assert "8x32 are smaller than its 11 pixels" in pictures.no_ssim((8, 32))

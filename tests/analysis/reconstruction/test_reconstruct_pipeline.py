@@ -10,9 +10,11 @@ import torch
 from PIL import Image
 
 import a2mim
-from a2mim.analysis import portions, reconstruct_pipeline, reconstruction
-from a2mim.analysis.pipeline import Images
-from a2mim.analysis.reconstruct_pipeline import run_reconstruct
+from a2mim.analysis.core import portions
+from a2mim.analysis.core.pipeline import Images
+from a2mim.analysis.reconstruction import pictures as reconstruction
+from a2mim.analysis.reconstruction import reconstruct_pipeline
+from a2mim.analysis.reconstruction.reconstruct_pipeline import run_reconstruct
 from a2mim.checkpoint import export_safetensors, save_checkpoint
 from a2mim.errors import InputError
 

@@ -4,8 +4,8 @@ import json
 
 import page_results
 
-from a2mim.analysis import page_analyses
-from a2mim.analysis.page_reading import Found
+from a2mim.analysis.report import analyses as page_analyses
+from a2mim.analysis.report.reading import Found
 
 
 def entry(path):

@@ -6,7 +6,7 @@ import browser
 import page_results
 import pytest
 
-from a2mim.analysis import page
+from a2mim.analysis.report import page
 
 pytestmark = [
     pytest.mark.browser,

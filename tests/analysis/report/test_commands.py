@@ -8,8 +8,9 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from a2mim.analysis import page_commands, page_runs
-from a2mim.analysis.page_reading import Found
+from a2mim.analysis.report import page_commands
+from a2mim.analysis.report import runs as page_runs
+from a2mim.analysis.report.reading import Found
 from a2mim.commands import analyze, finetune, pretrain
 from a2mim.settings import PretrainSettings
 

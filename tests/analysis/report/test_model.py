@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from a2mim.analysis import page_model as model
+from a2mim.analysis.report import model as model
 
 
 def test_numbers_keep_the_digits_that_count():

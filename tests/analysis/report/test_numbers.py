@@ -5,12 +5,14 @@ import page_results
 import pandas as pd
 import pytest
 
-from a2mim.analysis import page_numbers, page_reading, robustness
+from a2mim.analysis.occlusion import robustness
+from a2mim.analysis.report import numbers as page_numbers
+from a2mim.analysis.report import reading
 
 
 def numbers(path, kind=None):
     kind = kind or path.stem
-    return page_numbers.of(kind, page_reading.read_table(path, kind)[0], path)
+    return page_numbers.of(kind, reading.read_table(path, kind)[0], path)
 
 
 def texts(table):

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from a2mim.analysis import page, page_model
+from a2mim.analysis.report import model, page
 from a2mim.commands import analyze
 from a2mim.errors import InputError
 
@@ -154,7 +154,7 @@ def test_the_page_stays_below_its_limit_and_says_that_pictures_are_smaller(tmp_p
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8))
     noise.save(tmp_path / "noise.png")
     result.analyses[0].pictures *= 3
-    result.analyses[0].pictures[0] = page_model.Picture((tmp_path / "noise.png").read_bytes(), "noise " * 9, "noise")
+    result.analyses[0].pictures[0] = model.Picture((tmp_path / "noise.png").read_bytes(), "noise " * 9, "noise")
     monkeypatch.setattr(page, "LIMIT", 200_000)
     text = page.within_limit(result)
     assert len(text.encode()) < 200_000

@@ -8,13 +8,14 @@ import page_results
 import pytest
 from PIL import Image
 
-from a2mim.analysis import page_pictures, page_reading
-from a2mim.analysis.page_model import Picture
+from a2mim.analysis.report import pictures as page_pictures
+from a2mim.analysis.report import reading
+from a2mim.analysis.report.model import Picture
 from a2mim.errors import InputError
 
 
 def pictures(path):
-    return page_pictures.of(path.stem, page_reading.read_table(path, path.stem)[0], path, "this is so")
+    return page_pictures.of(path.stem, reading.read_table(path, path.stem)[0], path, "this is so")
 
 
 def noise(side=200, seed=0):
@@ -34,7 +35,7 @@ def test_each_analysis_is_drawn_anew_and_says_what_it_shows(tmp_path):
 
 def test_a_table_that_cannot_be_drawn_is_told(tmp_path):
     path = page_results.occlusion(tmp_path)
-    table = page_reading.read_table(path, "occlusion")[0].drop(columns="run")
+    table = reading.read_table(path, "occlusion")[0].drop(columns="run")
     found, notes = page_pictures.of("occlusion", table, path, "")
     assert (found, notes) == (
         [],

@@ -6,12 +6,12 @@ import numpy as np
 import page_results
 import pytest
 
-from a2mim.analysis import page_reading
+from a2mim.analysis.report import reading
 from a2mim.errors import InputError
 
 
 def kinds(*sources):
-    return [one.kind for one in page_reading.find(sources)[0]]
+    return [one.kind for one in reading.find(sources)[0]]
 
 
 def test_folders_at_any_depth_give_each_thing_once(tmp_path):
@@ -33,11 +33,11 @@ def test_single_files_are_told_by_name_then_by_columns(tmp_path):
     page_results.layers(tmp_path, "variance").rename(tmp_path / "v.csv")
     assert kinds(tmp_path / "v.csv") == ["variance"]
     page_results.layers(tmp_path, "spectrum")
-    assert [one.path.name for one in page_reading.find([tmp_path / "spectrum_at.csv"])[0]] == ["spectrum.csv"]
+    assert [one.path.name for one in reading.find([tmp_path / "spectrum_at.csv"])[0]] == ["spectrum.csv"]
     run = page_results.run(tmp_path / "run")
-    assert page_reading.find([run / "summary.csv"])[0] == [page_reading.Found("run", run)]
+    assert reading.find([run / "summary.csv"])[0] == [reading.Found("run", run)]
     (tmp_path / "odd.csv").write_text("x,y\n1,2\n")
-    (odd,), _ = page_reading.find([tmp_path / "odd.csv"])
+    (odd,), _ = reading.find([tmp_path / "odd.csv"])
     assert odd.kind == "foreign"
     assert "those of no analysis" in odd.why
 
@@ -45,9 +45,9 @@ def test_single_files_are_told_by_name_then_by_columns(tmp_path):
 def test_a_folder_without_results_is_told_with_what_it_holds(tmp_path):
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / "images").mkdir()
-    assert page_reading.find([tmp_path]) == ([], [f"{tmp_path}: nothing to report on among images/, notes.txt"])
+    assert reading.find([tmp_path]) == ([], [f"{tmp_path}: nothing to report on among images/, notes.txt"])
     with pytest.raises(InputError, match="gone does not exist"):
-        page_reading.find([tmp_path / "gone"])
+        reading.find([tmp_path / "gone"])
 
 
 def test_names_stay_words_and_rows_without_numbers_are_left_out(tmp_path):
@@ -55,7 +55,7 @@ def test_names_stay_words_and_rows_without_numbers_are_left_out(tmp_path):
     path.write_text(
         "\ufeffcheckpoint,run,ratio,accuracy\nNA,0,0,0.5\n007,0,0.5,NaN\n007,0,,0.5\n007,0,1,inf\n007,0,1,.25\n"
     )
-    table, notes = page_reading.read_table(path, "occlusion")
+    table, notes = reading.read_table(path, "occlusion")
     assert list(table["checkpoint"]) == ["NA", "007"]
     assert list(table["accuracy"]) == [0.5, 0.25]
     assert notes == ["3 of the 5 rows of occlusion.csv have no number in ratio or accuracy; they are left out."]
@@ -77,37 +77,37 @@ def test_names_stay_words_and_rows_without_numbers_are_left_out(tmp_path):
 def test_tables_that_cannot_be_used_say_why(tmp_path, text, said):
     (tmp_path / "occlusion.csv").write_text(text)
     with pytest.raises(InputError, match=said):
-        page_reading.read_table(tmp_path / "occlusion.csv", "occlusion")
+        reading.read_table(tmp_path / "occlusion.csv", "occlusion")
 
 
 def test_bytes_that_are_no_text_say_so(tmp_path):
     (tmp_path / "occlusion.csv").write_bytes(b"\xff\xfe\x00\x01")
     with pytest.raises(InputError, match="cannot be read as CSV"):
-        page_reading.read_table(tmp_path / "occlusion.csv", "occlusion")
+        reading.read_table(tmp_path / "occlusion.csv", "occlusion")
     (tmp_path / "occlusion.json").write_text("[" * 100_000)
     with pytest.raises(InputError, match="cannot be read as JSON"):
-        page_reading.read_json(tmp_path / "occlusion.json")
+        reading.read_json(tmp_path / "occlusion.json")
     (tmp_path / "occlusion.json").write_text("[1]")
     with pytest.raises(InputError, match="holds no settings, but a list"):
-        page_reading.read_json(tmp_path / "occlusion.json")
+        reading.read_json(tmp_path / "occlusion.json")
 
 
 def test_files_beside_a_table_are_optional(tmp_path):
     path = page_results.interactions(tmp_path)
-    table, notes = page_reading.read_beside(path, "difference", ["J_difference"])
+    table, notes = reading.read_beside(path, "difference", ["J_difference"])
     assert (list(table["J_difference"]), notes) == ([1.0, -1.5, 0.1], [])
-    assert page_reading.read_beside(path, "rms", []) == (None, [])
-    table, notes = page_reading.read_beside(path, "difference", ["other"])
+    assert reading.read_beside(path, "rms", []) == (None, [])
+    table, notes = reading.read_beside(path, "difference", ["other"])
     assert (table, notes) == (None, ["interactions_difference.csv lacks other; it is left out."])
 
 
 def test_std_stands_for_variance(tmp_path):
     path = page_results.layers(tmp_path, "variance")
     path.write_text(path.read_text().replace(",variance,", ",std,"))
-    table, _ = page_reading.read_table(path, "variance")
+    table, _ = reading.read_table(path, "variance")
     assert np.allclose(table["std"][:3], [0.1, 1.1, 2.1])
 
 
 def test_what_is_no_mapping_counts_as_nothing():
-    assert page_reading.mapping(json.loads('{"1": 2}')) == {"1": 2}
-    assert page_reading.mapping([1]) == page_reading.mapping(None) == {}
+    assert reading.mapping(json.loads('{"1": 2}')) == {"1": 2}
+    assert reading.mapping([1]) == reading.mapping(None) == {}

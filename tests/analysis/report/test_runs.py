@@ -6,8 +6,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from a2mim.analysis import page_runs
-from a2mim.analysis.page_reading import Found
+from a2mim.analysis.report import runs as page_runs
+from a2mim.analysis.report.reading import Found
 
 
 def entry(folder):

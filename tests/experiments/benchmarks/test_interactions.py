@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from a2mim.analysis.estimators import every_context
+from a2mim.analysis.interactions.estimators import every_context
 from a2mim.experiments import benchmarks, interaction_benchmark
 from a2mim.experiments.interaction_benchmark import Trials, Unanimity
 from tests.analysis.interactions.test_estimating import literal_delta

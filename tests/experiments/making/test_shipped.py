@@ -5,7 +5,9 @@ import torch
 
 import a2mim
 from a2mim import checkpoint
-from a2mim.analysis import occlusion, pipeline, reconstruction
+from a2mim.analysis.core import pipeline
+from a2mim.analysis.occlusion import curves
+from a2mim.analysis.reconstruction import pictures
 from a2mim.experiments import shipped
 from a2mim.masking import fill_masked, random_mask, resize_mask
 
@@ -24,7 +26,7 @@ def test_classifiers_classify(net, start):
     model, report = a2mim.load_encoder(f"{net}-{start}")
     assert (report.coverage, report.num_classes, report.missing, report.unexpected) == (1.0, 10, (), ())
     loader = pipeline.Images(limit=300).loader(report)
-    accuracy = occlusion.sweep(model, loader, grid=(4, 4), ratios=(0, 1), runs=1).accuracy[0]
+    accuracy = curves.sweep(model, loader, grid=(4, 4), ratios=(0, 1), runs=1).accuracy[0]
     assert accuracy[0] > 0.75
     assert accuracy[1] < 0.2
 
@@ -35,7 +37,7 @@ def test_pretrained_models_predict_hidden_pixels_better_than_the_mean_does(net):
     assert report.args["mask_patch_size"] == 8
     images = next(iter(pipeline.Images(limit=100).loader(report, 100))).images
     mask = random_mask(100, (4, 4), 0.6, torch.Generator().manual_seed(0))
-    shown = reconstruction.panels(model, images, mask)
+    shown = pictures.panels(model, images, mask)
     hidden = resize_mask(mask, (32, 32))[:, None].expand_as(images)
     mean_filled = (fill_masked(images, mask) - images).abs()[hidden].mean() * 0.353
     assert (shown.prediction - shown.original).abs()[hidden].mean() < 0.7 * mean_filled

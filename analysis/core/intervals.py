@@ -7,7 +7,7 @@ import math
 import numpy as np
 import scipy.stats
 
-from .games import Floats
+from ..interactions.games import Floats
 
 RESAMPLES = 1000
 LEVEL = (0.025, 0.975)

@@ -9,8 +9,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from .page_reading import mapping
-from .pipeline import name_of
+from ..core.pipeline import name_of
+from .reading import mapping
 
 FLAGS = {  # setting -> flag; those that are given otherwise are in ``_special``
     "runs": "runs",

@@ -18,7 +18,7 @@ from a2mim import seeds
 from a2mim.errors import InputError, RunError
 from a2mim.masking import FILLS, paste, replacement
 
-from .games import Bools, Floats, eval_mode, memory_format
+from ..interactions.games import Bools, Floats, eval_mode, memory_format
 
 RATIOS = tuple(round(0.1 * step, 1) for step in range(11))
 SHUFFLES = (2, 4, 8, 16)  # cells along each side
@@ -173,7 +173,7 @@ def sweep(
             first; these draw nothing, so that all runs are one.
         nested: hide at every ratio what was hidden at the smaller ones.
         batch_shared_mask: one mask for all images in a run and ratio, as the published code draws it for a batch.
-        saliency: for ``patches``; see ``a2mim.analysis.saliency``.
+        saliency: for ``patches``; see ``a2mim.analysis.occlusion.saliency``.
         seed: of the masks.
         batch_size: occluded images in one forward pass, over several ratios and runs; speed and memory only.
         device: where the model lies; without it, the device of its first parameter.
@@ -289,7 +289,9 @@ def _rank(images: torch.Tensor, saliency: Saliency | None, question: Occlusion) 
     if question.patches == "random":
         return None
     if saliency is None:
-        raise InputError(f"to hide '{question.patches}' patches first, give a saliency (a2mim.analysis.saliency)")
+        raise InputError(
+            f"to hide '{question.patches}' patches first, give a saliency (a2mim.analysis.occlusion.saliency)"
+        )
     found = saliency(images)
     check_saliency(found, question.grid)
     order = found.flatten(1).argsort(dim=1, descending=question.patches == "salient", stable=True)

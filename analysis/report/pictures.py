@@ -14,8 +14,8 @@ from PIL import Image
 from a2mim.errors import InputError
 from a2mim.figures import bands, interactions, occlusion, spectrum, style, variance
 
-from . import page_reading
-from .page_model import Picture, listed
+from . import reading
+from .model import Picture, listed
 
 RESOLUTION = 200  # dots per inch
 SCALES = (0.75, 0.6, 0.45, 0.3, 0.2)  # of the pictures, tried in turn where there is too much of them
@@ -59,8 +59,8 @@ def _figures(kind: str, rows: pd.DataFrame, path: Path) -> Drawn:
         shows = f"Lines of the interaction strength J(m) against the order m, of {names}"
         return [(lambda: interactions.plot(rows), shows, "J(m) against the order m")]
     if kind == "spectrum":
-        columns = ("checkpoint", "layer", *page_reading.KINDS["spectrum"].numbers)
-        at, _ = page_reading.read_beside(path, "at", columns)
+        columns = ("checkpoint", "layer", *reading.KINDS["spectrum"].numbers)
+        at, _ = reading.read_beside(path, "at", columns)
         whole = f"Lines of log amplitude against frequency, one for each layer, in a panel for each of {names}"
         depth = f"Lines of the log amplitude of high frequencies against depth, of {names}"
         return [
@@ -71,7 +71,7 @@ def _figures(kind: str, rows: pd.DataFrame, path: Path) -> Drawn:
         shows = f"Lines of the spatial variance of feature maps against depth, of {names}"
         return [(lambda: variance.plot(rows), shows, "Variance by depth")]
     if kind == "reconstruct":
-        table, _ = page_reading.read_beside(path, "bands", bands.NEEDED)
+        table, _ = reading.read_beside(path, "bands", bands.NEEDED)
         shows = f"Energy of error and of prediction against frequency, relative to the original's, of {names}"
         return [(lambda: bands.plot(table), shows, "Error and energy by frequency")] if table is not None else []
     return []

@@ -20,10 +20,12 @@ from a2mim.data import Batch
 from a2mim.errors import InputError
 from a2mim.figures import occlusion as occlusion_figure
 
-from . import occlusion, outputs, pipeline, portions, robustness
-from .games import BASELINES, check_grid
-from .occlusion import Occlusion
-from .pipeline import Images, Subject
+from ..core import outputs, pipeline, portions
+from ..core.pipeline import Images, Subject
+from ..interactions.games import BASELINES, check_grid
+from . import curves as occlusion
+from . import robustness
+from .curves import Occlusion
 from .saliency import saliency_of
 
 FILLS = BASELINES  # of ``fill="all"``

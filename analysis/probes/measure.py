@@ -13,9 +13,10 @@ import torch
 from a2mim.data import Batch
 from a2mim.errors import InputError, RunError
 
-from . import features, pipeline, portions, spectrum, variance
-from .games import eval_mode
-from .pipeline import Subject
+from ..core import pipeline, portions
+from ..core.pipeline import Subject
+from ..interactions.games import eval_mode
+from . import features, spectrum, variance
 
 Size = tuple[int, int]
 

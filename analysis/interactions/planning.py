@@ -11,7 +11,7 @@ import numpy as np
 
 from a2mim.errors import InputError
 
-from . import interactions
+from . import estimating
 from .estimators import DEFAULTS
 
 # Spread of the strength as a share of its mean, typical of the shipped networks at middle orders: between the means of
@@ -65,7 +65,7 @@ def plan(
     """How many images, pairs and contexts: those given or the defaults, or the best within a number of evaluations.
 
     Args:
-        question: keywords of ``interactions.estimate`` (grid, ratios, pairs, distance, estimator).
+        question: keywords of ``estimating.estimate`` (grid, ratios, pairs, distance, estimator).
         n_images: as many, or None if the budget decides.
         most_images: that there are.
         evaluations: what one network may cost.
@@ -93,7 +93,7 @@ def plan(
 def evaluations_of_image(n_players: int, question: Mapping[str, Any], n_pairs: int, n_contexts: int) -> int:
     """Evaluations of one image at all orders, counted on a game that knows nothing."""
     nothing = lambda coalitions: np.zeros(len(coalitions))  # noqa: E731
-    found = interactions.estimate([nothing], n_players, n_pairs=n_pairs, n_contexts=n_contexts, **question)
+    found = estimating.estimate([nothing], n_players, n_pairs=n_pairs, n_contexts=n_contexts, **question)
     orders = dict(zip(found.orders.tolist(), found.evaluations.tolist(), strict=True))
     return sum(orders.values())
 

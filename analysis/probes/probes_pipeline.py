@@ -24,11 +24,13 @@ from a2mim.errors import InputError
 from a2mim.figures import spectrum as spectrum_figure
 from a2mim.figures import variance as variance_figure
 
-from . import outputs, pipeline, portions, probes, spectrum
-from .games import Floats
-from .intervals import LEVEL
-from .pipeline import Images, Subject
-from .probes import Layers, Probe
+from ..core import outputs, pipeline, portions
+from ..core.intervals import LEVEL
+from ..core.pipeline import Images, Subject
+from ..interactions.games import Floats
+from . import measure as probes
+from . import spectrum
+from .measure import Layers, Probe
 
 LIMIT = 1000  # images without ``--images``
 

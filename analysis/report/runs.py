@@ -20,9 +20,11 @@ from a2mim.errors import InputError
 from a2mim.figures import confusion, training
 from a2mim.settings import FinetuneSettings, PretrainSettings
 
-from . import page_commands, page_pictures, page_reading
-from .page_model import Entry, Picture, Table, count, duration, listed, measured, number, table, text
-from .page_reading import Found
+from . import page_commands
+from . import pictures as page_pictures
+from . import reading as page_reading
+from .model import Entry, Picture, Table, count, duration, listed, measured, number, table, text
+from .reading import Found
 
 READING = (
     "Training and validation curves that part mean a network that learns its images by heart; a loss that still falls "

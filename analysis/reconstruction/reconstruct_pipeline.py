@@ -22,8 +22,9 @@ from a2mim.figures import reconstruction as reconstruction_figure
 from a2mim.masking import auto_cell, mask_grid
 from a2mim.model import MaskedImageModel
 
-from . import outputs, paired, pipeline, portions, reconstruction
-from .pipeline import Images, Subject
+from ..core import outputs, paired, pipeline, portions
+from ..core.pipeline import Images, Subject
+from . import pictures as reconstruction
 
 MEASURED = 100  # images by default, or all where there are fewer
 SHOWN = 6

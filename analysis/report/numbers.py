@@ -10,9 +10,12 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
-from . import comparison, page_reading, paired, robustness
-from .intervals import LEVEL
-from .page_model import Cell, Table, count, listed, measured, number, table, text, verdict, within
+from ..core import paired
+from ..core.intervals import LEVEL
+from ..interactions import comparison
+from ..occlusion import robustness
+from . import reading
+from .model import Cell, Table, count, listed, measured, number, table, text, verdict, within
 
 SHOWN_RATIOS = (0.0, 0.3, 0.5, 0.8, 1.0)
 SHOWN_ORDERS = (0.05, 0.3, 0.5, 0.7, 0.95)
@@ -49,7 +52,7 @@ def _occlusion(rows: pd.DataFrame, path: Path) -> Numbers:
         if len(curve) > 1:
             values = robustness.measures(curve["value"].to_numpy(), list(curve.index))
             own += [dict(checkpoint=name, fill=fill, measure=key, value=float(one)) for key, one in values.items()]
-    summary, notes = page_reading.read_beside(path, "summary", ("checkpoint", "measure", "value", *DIFFERENCE))
+    summary, notes = reading.read_beside(path, "summary", ("checkpoint", "measure", "value", *DIFFERENCE))
     computed = pd.DataFrame(own).drop(columns=[] if "fill" in rows else ["fill"], errors="ignore")
     if summary is not None and not _agree(summary, computed):
         notes.append(f"{path.stem}_summary.csv does not agree with {path.name} and is left out.")
@@ -130,7 +133,7 @@ def _interactions(rows: pd.DataFrame, path: Path) -> Numbers:
         lines.append(_who(rows, name) | {label: measured(J.mean()) for label, J in parts.items()} | counts)
     tables = [_framed("Mean J(m) over low, middle and high orders", lines, path), _orders(rows, names, path)]
     columns = ("checkpoint", "ratio", "J_difference", "J_ci_low", "J_ci_high", "reference")
-    difference, notes = page_reading.read_beside(path, "difference", columns)
+    difference, notes = reading.read_beside(path, "difference", columns)
     if difference is not None and not set(difference["checkpoint"]) < set(names):
         notes.append(f"{path.stem}_difference.csv speaks of other checkpoints than {path.name} and is left out.")
         difference = None
@@ -171,7 +174,7 @@ def _spectrum(rows: pd.DataFrame, path: Path) -> Numbers:
     highest = rows.loc[rows.groupby(["checkpoint", "layer"], sort=False)["frequency"].idxmax()]
     caption = "Δ log amplitude at the highest frequency of each layer"
     tables = [_depths(rows, highest, "log_amplitude", caption, path)]
-    at, notes = page_reading.read_beside(path, "at", ("checkpoint", "layer", *page_reading.KINDS["spectrum"].numbers))
+    at, notes = reading.read_beside(path, "at", ("checkpoint", "layer", *reading.KINDS["spectrum"].numbers))
     if at is not None and set(at["checkpoint"]) - set(rows["checkpoint"]):
         notes.append(f"{path.stem}_at.csv speaks of other checkpoints than {path.name} and is left out.")
     elif at is not None:
@@ -205,7 +208,7 @@ def _depths(rows: pd.DataFrame, shown: pd.DataFrame, value: str, caption: str, p
 
 
 def _reconstruct(rows: pd.DataFrame, path: Path) -> Numbers:
-    summary, notes = page_reading.read_beside(path, "summary", ("checkpoint", "token", "measure", "value", *DIFFERENCE))
+    summary, notes = reading.read_beside(path, "summary", ("checkpoint", "token", "measure", "value", *DIFFERENCE))
     own = _averages(rows)
     if summary is not None and not _agree(summary, own, ("checkpoint", "token", "measure")):
         notes.append(f"{path.stem}_summary.csv does not agree with {path.name} and is left out.")
@@ -223,7 +226,7 @@ def _reconstruct(rows: pd.DataFrame, path: Path) -> Numbers:
     tables = [_framed("Errors over the hidden part, with 95 % intervals", lines, path)]
     tables += _differences(rows, known, path) if summary is not None else []
     columns = ("checkpoint", "token", "low", "high", "error", "ci_low", "ci_high", "energy", "energy_ci_low")
-    bands, more = page_reading.read_beside(path, "bands", (*columns, "energy_ci_high"))
+    bands, more = reading.read_beside(path, "bands", (*columns, "energy_ci_high"))
     if bands is not None:
         tables.append(_bands(rows, bands, path))
     return Numbers(tables, _best(best, lambda value: f"{value:.1f} dB"), notes=notes + more)

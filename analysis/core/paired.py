@@ -10,7 +10,7 @@ import pandas as pd
 
 from a2mim import seeds
 
-from .games import Floats
+from ..interactions.games import Floats
 from .intervals import interval, resampled_means
 
 Key = TypeVar("Key", bound=Hashable)

@@ -13,8 +13,8 @@ from torch import nn
 from a2mim.encoders.layouts import grid_of
 from a2mim.errors import InputError
 
-from .games import eval_mode
-from .occlusion import Saliency
+from ..interactions.games import eval_mode
+from .curves import Saliency
 
 SOURCES = ("attention", "gradient")
 

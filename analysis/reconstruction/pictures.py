@@ -18,7 +18,7 @@ from a2mim.errors import InputError
 from a2mim.masking import fill_masked, random_mask, resize_mask, square_mask
 from a2mim.model import MaskedImageModel
 
-from .games import Floats, eval_mode
+from ..interactions.games import Floats, eval_mode
 
 BANDS = 8  # of equal width up to the Nyquist frequency
 SSIM_WINDOW = 11  # pixels: a Gaussian of sigma 1.5, cut at 3.5 sigma

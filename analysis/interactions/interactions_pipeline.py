@@ -17,11 +17,12 @@ from a2mim.errors import InputError
 from a2mim.figures import interaction_map
 from a2mim.figures import interactions as interactions_figure
 
-from . import budget, comparison, interactions, outputs, parts, pipeline
+from ..core import outputs, parts, pipeline
+from ..core.parts import Parts
+from ..core.pipeline import Images, Subject
+from . import comparison, estimating, planning
 from .games import PatchGame, amp_noise, check_grid, eval_mode
 from .pairs import check_pairs
-from .parts import Parts
-from .pipeline import Images, Subject
 
 MAPPED = 4  # images of which the strongest pairs are drawn
 MAP_RATIOS = (0.05, 0.5, 0.95)
@@ -116,7 +117,7 @@ def run_interactions(
         dry_run: say the cost and end.
         shard: (k, n) measures every n-th image, from k = 0; the run that finishes last writes the results, and so does
             ``merge``. Under torchrun each process takes its share by itself.
-        The rest: see ``interactions.estimate`` and ``games.PatchGame``.
+        The rest: see ``estimating.estimate`` and ``games.PatchGame``.
 
     Raises:
         InputError: settings that cannot be, checkpoints or images that do not fit them, parts of other settings.
@@ -143,7 +144,7 @@ def run_interactions(
     kept_in = [pipeline.parts_folder(output, "interactions", subject.name) for subject in subjects]
     tuned = [pipeline.tuned(subject, output, "interactions", batch_size, amp, dry_run) for subject in subjects]
     rate = len(tuned) / sum(1 / one.images_per_second for one in tuned)  # of one network on average
-    plan = budget.plan(
+    plan = planning.plan(
         n_players,
         question,
         n_images=images.limit or (None if evaluations or seconds else 20 if images.embedded else 100),
@@ -170,7 +171,7 @@ def run_interactions(
         kept = Parts(folder, {**settings, "name": subject.name, "network": pipeline.digest(subject.model)})
         if mine:
             games = Games(subject, images, play, found.batch_size, mine)
-            interactions.estimate(games, n_players, parts=kept, progress=subject.name if progress else None, **question)
+            estimating.estimate(games, n_players, parts=kept, progress=subject.name if progress else None, **question)
     if pipeline.unfinished(sum(len(missing(folder)) for folder in kept_in), "images", shard, echo):
         return {}
     pictures = _pictures(subjects[0], images, chosen[:MAPPED])
@@ -181,9 +182,9 @@ def _ratios(ratios: Sequence[float] | None, orders: Sequence[int] | None, n_play
     if orders is not None and ratios is not None:
         raise InputError("orders are given as ratios and as numbers; take one of the two")
     if orders is not None:
-        return interactions.ratios_of(orders, n_players)
-    found = interactions.PAPER_RATIOS if ratios is None else tuple(ratios)
-    interactions.orders_of(found, n_players)  # refuses what cannot be before anything is written
+        return estimating.ratios_of(orders, n_players)
+    found = estimating.PAPER_RATIOS if ratios is None else tuple(ratios)
+    estimating.orders_of(found, n_players)  # refuses what cannot be before anything is written
     return found
 
 
@@ -233,12 +234,12 @@ def write(
     return written
 
 
-def _result(folder: Path, settings: Mapping[str, Any]) -> interactions.InteractionResult:
+def _result(folder: Path, settings: Mapping[str, Any]) -> estimating.InteractionResult:
     kept = Parts(folder, settings)
     n_players = settings["grid"][0] * settings["grid"][1]
-    found = [interactions.ImageMeasured(**kept.load(_part(index)) or {}) for index in settings["chosen"]]
+    found = [estimating.ImageMeasured(**kept.load(_part(index)) or {}) for index in settings["chosen"]]
     about = {key: settings[key] for key in ("n_contexts", "seed", "estimator", "normalise")}
-    return interactions.summarise(settings["ratios"], n_players, found, about)
+    return estimating.summarise(settings["ratios"], n_players, found, about)
 
 
 def missing(folder: Path) -> list[int]:
@@ -253,7 +254,7 @@ def missing(folder: Path) -> list[int]:
 
 
 def _part(index: int) -> str:
-    return interactions.part_name(index)
+    return estimating.part_name(index)
 
 
 def _allowed(

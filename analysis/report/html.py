@@ -13,8 +13,8 @@ from html import escape
 from importlib import resources
 from typing import Any
 
-from .page_model import Cell, Entry, Page, Picture, Table
-from .page_runs import overview
+from .model import Cell, Entry, Page, Picture, Table
+from .runs import overview
 
 WRAPPED = 14  # signs beyond which a word may be broken
 INTERVAL = re.compile(r"\S+ \(\S+ to \S+\)")
@@ -71,7 +71,7 @@ def words(value: Any) -> str:
 
 
 def resource(name: str) -> str:
-    return (resources.files("a2mim.analysis") / name).read_text(encoding="utf-8")
+    return (resources.files("a2mim.analysis.report") / name).read_text(encoding="utf-8")
 
 
 def _hash(content: str) -> str:

@@ -10,9 +10,11 @@ from typing import Any
 from a2mim.checkpoint.report import LoadReport
 from a2mim.errors import InputError
 
-from . import page_commands, page_numbers, page_pictures, page_reading
-from .page_model import Entry, duration, listed, number, table, text
-from .page_reading import KINDS, Found, mapping
+from . import numbers as page_numbers
+from . import page_commands, pictures
+from . import reading as page_reading
+from .model import Entry, duration, listed, number, table, text
+from .reading import KINDS, Found, mapping
 
 READING = {
     "occlusion": "The longer a curve stays up as patches are hidden, the less the network depends on any one patch; "
@@ -49,7 +51,7 @@ def entry(found: Found) -> Entry:
         made.problem = str(error)
         return made
     made.tables, made.findings, made.notes = numbers.tables, numbers.findings, notes + numbers.notes
-    made.pictures, undrawn = page_pictures.of(found.kind, rows, found.path, numbers.gist)
+    made.pictures, undrawn = pictures.of(found.kind, rows, found.path, numbers.gist)
     made.notes += undrawn
     if "checkpoint" in rows:
         made.checkpoints = {name: {} for name in dict.fromkeys(rows["checkpoint"])}

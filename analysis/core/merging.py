@@ -8,7 +8,11 @@ from typing import Any, NamedTuple
 
 from a2mim.errors import InputError
 
-from . import interactions_pipeline, occlusion_pipeline, parts, portions, probes_pipeline, reconstruct_pipeline
+from ..interactions import interactions_pipeline
+from ..occlusion import occlusion_pipeline
+from ..probes import probes_pipeline
+from ..reconstruction import reconstruct_pipeline
+from . import parts, portions
 
 
 class Kind(NamedTuple):

@@ -20,11 +20,11 @@ from tqdm import tqdm
 from a2mim import seeds
 from a2mim.errors import InputError
 
+from ..core.intervals import interval, resampled_means
+from ..core.parts import Parts
 from .estimators import DEFAULTS, ESTIMATORS, Measured, Once, pair_deltas
 from .games import Floats, Game
-from .intervals import interval, resampled_means
 from .pairs import Ints, choose_pairs
-from .parts import Parts
 
 __all__ = [
     "PAPER_RATIOS",
@@ -85,7 +85,7 @@ def _over_orders(strength: Floats, ratios: npt.ArrayLike, normalise: str) -> Flo
 def orders_of(ratios: Sequence[float], n_players: int) -> Ints:
     """Order m = int((n − 2)·ratio) for each ratio, as in the published code; int64 (ratios,)."""
     if len(ratios) == 0:
-        raise InputError("no ratios given; the paper's are a2mim.analysis.interactions.PAPER_RATIOS")
+        raise InputError("no ratios given; the paper's are a2mim.analysis.interactions.estimating.PAPER_RATIOS")
     for ratio in ratios:
         if not 0 <= ratio <= 1:
             raise InputError(f"ratio {ratio:g} is outside 0 to 1; an order is its ratio of the other players")

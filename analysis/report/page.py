@@ -14,9 +14,12 @@ import numpy as np
 from a2mim import files
 from a2mim.errors import InputError
 
-from . import page_analyses, page_html, page_pictures, page_reading, page_runs
-from .page_model import Cell, Entry, Page, Table, count, decimals, listed, table, text
-from .page_reading import ABOUT, NEIGHBOURS, RUN, TRIALS, Found
+from . import analyses as page_analyses
+from . import html, reading
+from . import pictures as page_pictures
+from . import runs as page_runs
+from .model import Cell, Entry, Page, Table, count, decimals, listed, table, text
+from .reading import ABOUT, NEIGHBOURS, RUN, TRIALS, Found
 
 LIMIT = 5_000_000  # bytes of the page
 DETAILS = 3_500_000  # bytes of words, beyond which settings and the loader's reports are left to their files
@@ -44,13 +47,13 @@ def write_page(sources: Sequence[str | Path], output: str | Path, title: str | N
 
 def gather(sources: Sequence[str | Path], title: str | None = None) -> Page:
     """All that the sources hold, as plain data; raises what ``write_page`` does."""
-    found, notes = page_reading.find(sources)
+    found, notes = reading.find(sources)
     entries = [(one, _entry(one)) for one in found if one.kind != ABOUT]
     good = [entry for _, entry in entries if not entry.problem]
     if not good:
         problems = [f"{entry.place}: {entry.problem}" for _, entry in entries]
         raise InputError(
-            f"nothing to report on; looked for {page_reading.LOOKED_FOR}; found "
+            f"nothing to report on; looked for {reading.LOOKED_FOR}; found "
             f"{listed([*problems, *notes], 4) or 'none of them'}"
         )
     runs = [entry for one, entry in entries if one.kind in (RUN, TRIALS)]
@@ -66,7 +69,7 @@ def within_limit(page: Page) -> str:
     """The page as HTML of less than ``LIMIT`` bytes: with fewer details and smaller pictures where it would be more."""
     entries = [*page.analyses, *page.runs]
     bare = [replace(entry, pictures=[replace(one, png=b"") for one in entry.pictures]) for entry in entries]
-    words = len(page_html.render(_with(page, bare)).encode())
+    words = len(html.render(_with(page, bare)).encode())
     if words > DETAILS:
         page.notes.append(
             "Settings and the loader's reports are left out, as there are too many; they are in the files."
@@ -74,14 +77,14 @@ def within_limit(page: Page) -> str:
         page = replace(page, reports={})
         entries = [replace(entry, settings={}, reports={}) for entry in entries]
         bare = [replace(entry, pictures=[replace(one, png=b"") for one in entry.pictures]) for entry in entries]
-        words = len(page_html.render(_with(page, bare)).encode())
+        words = len(html.render(_with(page, bare)).encode())
     pictures = [picture for entry in entries for picture in entry.pictures]
     allowed = int((LIMIT - words - 2000) * 0.74)  # base64 writes three bytes as four signs
     fitting, note = page_pictures.fit(pictures, allowed)
     page.notes += [note] if note else []
     left = iter(fitting)
     whole = [replace(entry, pictures=list(itertools.islice(left, len(entry.pictures)))) for entry in entries]
-    return page_html.render(_with(page, whole))
+    return html.render(_with(page, whole))
 
 
 def _with(page: Page, entries: Sequence[Entry]) -> Page:
@@ -153,7 +156,7 @@ def _facts(
 def _claims(found: Found) -> dict[str, str]:
     """What about.json of the claims' results says of scale, machine, time."""
     try:
-        about = page_reading.read_json(found.path)
+        about = reading.read_json(found.path)
     except InputError as error:
         return {"about.json": str(error)}
     facts = {}

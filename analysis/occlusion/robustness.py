@@ -11,8 +11,8 @@ from scipy.integrate import trapezoid
 from a2mim import seeds
 from a2mim.errors import InputError
 
-from .games import Bools, Floats
-from .intervals import RESAMPLES, interval, resampled_means
+from ..core.intervals import RESAMPLES, interval, resampled_means
+from ..interactions.games import Bools, Floats
 
 KEPT_AT = (0.5, 0.8)
 

@@ -1,0 +1,1 @@
+"""What all analyses share: subjects, images, parts of long measurements, statistics, files."""
