@@ -16,13 +16,13 @@ from typing import Any
 import click
 
 from a2mim import files
+from a2mim.analysis.report import gallery
 from a2mim.errors import InputError
 
 from . import (
     claims,
     classification,
     feature_maps,
-    gallery,
     interaction_orders,
     loss_ablation,
     occlusion_robustness,

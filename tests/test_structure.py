@@ -26,3 +26,17 @@ def test_imports_run_one_way(folder):
             assert not re.search(rf"^(from|import) {other}\b", text, re.MULTILINE), file
         if folder == "figures":
             assert not re.search(r"a2mim\.(?!figures)|import torch", text), file
+
+
+def test_every_module_has_its_test_file():
+    elsewhere = {  # doors of two lines, tables, or tested where they are used
+        *("__init__", "__main__", "errors", "shipped", "hugging_face", "torchvision", "transformers"),
+    }
+    doors = {"analysis/games.py", "analysis/features.py", "analysis/spectrum.py", "analysis/variance.py"}
+    doors |= {f"experiments/{name}.py" for name in ("embed_fashion", "families", "shipped")}
+    for folder in ("a2mim", "analysis", "experiments"):
+        for file in (ROOT / folder).rglob("*.py"):
+            place = file.relative_to(ROOT)
+            if file.stem in elsewhere or file.parent.name == "commands" or str(place) in doors:
+                continue
+            assert (ROOT / "tests" / place.parent / f"test_{file.name}").is_file(), place

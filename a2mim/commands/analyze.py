@@ -285,7 +285,7 @@ def _analyse(module: str, function: str, options: dict[str, Any]) -> None:
 @_common.clear_errors
 def figures(names: tuple[str, ...], results: str | None, output: str, numbers: tuple[str, ...]) -> None:
     """Draw the paper's figures and tables from results: NAMES such as 1 3 A1 table2 t5; all without a name."""
-    from a2mim.experiments import gallery
+    from a2mim.analysis.report import gallery
 
     wanted = [*names, *(f"table{number}" for number in numbers)]
     for path in gallery.build(wanted, results, output, functools.partial(click.echo, err=True)):

@@ -10,8 +10,9 @@ import pytest
 from click.testing import CliRunner
 from small_data import write_fashion
 
+from a2mim.analysis.report import gallery
 from a2mim.commands import analyze, finetune, pretrain
-from a2mim.experiments import claims, evidence, gallery, trainings
+from a2mim.experiments import claims, evidence, trainings
 from a2mim.experiments.evidence import CLAIMS, MODULES
 from a2mim.experiments.findings import ABSENT, OPEN, OPPOSED, SUPPORTED
 

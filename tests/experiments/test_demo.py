@@ -4,7 +4,8 @@ import pandas as pd
 from click.testing import CliRunner
 
 from a2mim.commands import analyze, finetune, pretrain
-from a2mim.experiments import demo, shipped
+from a2mim.experiments import demo
+from a2mim.experiments.making import shipped
 
 COMMANDS = {"a2mim-pretrain": pretrain.main, "a2mim-finetune": finetune.main, "a2mim-analyze": analyze.main}
 

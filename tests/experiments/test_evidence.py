@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 from claim_tables import rows
 
-from a2mim.experiments import evidence, gallery
+from a2mim.analysis.report import gallery
+from a2mim.experiments import evidence
 from a2mim.experiments.loss_ablation import ROWS
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import small_results
 
-from a2mim.experiments import gallery
+from a2mim.analysis.report import gallery
 from a2mim.figures import tables
 
 T = 4.302652729911275  # 97.5 % quantile of Student's t with 2 degrees of freedom

@@ -6,9 +6,9 @@ import pytest
 import small_results
 from click.testing import CliRunner
 
+from a2mim.analysis.report import gallery
 from a2mim.commands import analyze
 from a2mim.errors import InputError
-from a2mim.experiments import gallery
 
 
 def build(names, folder, tmp_path):

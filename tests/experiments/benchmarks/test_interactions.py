@@ -5,8 +5,9 @@ import pytest
 from click.testing import CliRunner
 
 from a2mim.analysis.interactions.estimators import every_context
-from a2mim.experiments import benchmarks, interaction_benchmark
-from a2mim.experiments.interaction_benchmark import Trials, Unanimity
+from a2mim.experiments.benchmarks import interactions as interaction_benchmark
+from a2mim.experiments.benchmarks import suite
+from a2mim.experiments.benchmarks.interactions import Trials, Unanimity
 from tests.analysis.interactions.test_estimating import literal_delta
 
 
@@ -37,7 +38,7 @@ def test_the_command_prints_a_table(monkeypatch):
     monkeypatch.setattr(interaction_benchmark, "REFERENCE", 2)
     monkeypatch.setattr(interaction_benchmark, "PAPER_RATIOS", (0.0, 0.5))
     result = CliRunner().invoke(
-        benchmarks.main,
+        suite.main,
         ["interactions", *["--images", "1", "--repetitions", "1", "--games", "2", "--pairs", "1"]],
     )
     assert result.exit_code == 0, result.output

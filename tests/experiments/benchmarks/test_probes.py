@@ -2,7 +2,8 @@
 
 from click.testing import CliRunner
 
-from a2mim.experiments import benchmarks, probe_benchmark
+from a2mim.experiments.benchmarks import probes as probe_benchmark
+from a2mim.experiments.benchmarks import suite
 
 
 def test_all_sides_send_as_many_images_through_the_network():
@@ -25,7 +26,7 @@ def test_a_timm_architecture_gets_random_weights():
 def test_the_command_prints_a_row_for_each_network_and_the_memory(monkeypatch):
     monkeypatch.setattr(probe_benchmark, "MEMORY", {"variance": ("images=Images(limit=8)", "images=Images(limit=16)")})
     result = CliRunner().invoke(
-        benchmarks.main, ["probes", "--network", "fashion-resnet-a2mim", "--pairs", "1", "--batch-size", "4"]
+        suite.main, ["probes", "--network", "fashion-resnet-a2mim", "--pairs", "1", "--batch-size", "4"]
     )
     assert result.exit_code == 0, result.output
     _, header, row, memory, variance = result.output.splitlines()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from a2mim.experiments.throughput import Conditions, Net, bare_loop, compare, peak_megabytes, write_jpegs
+from a2mim.experiments.benchmarks.throughput import Conditions, Net, bare_loop, compare, peak_megabytes, write_jpegs
 
 TINY = Net(
     "tiny", "vit_tiny_patch16_224", dict(img_size=16, patch_size=4, embed_dim=24, depth=1, num_heads=2), 16, 4, 4

@@ -10,7 +10,7 @@ from small_data import write_fashion
 
 from a2mim.data.sources import read_fashion_files
 from a2mim.errors import InputError
-from a2mim.experiments import embed_fashion
+from a2mim.experiments.making import embed_fashion
 
 ORIGINALS = Path("/usr/share/datasets/fashion-mnist")
 

@@ -8,7 +8,7 @@ from a2mim import checkpoint
 from a2mim.analysis.core import pipeline
 from a2mim.analysis.occlusion import curves
 from a2mim.analysis.reconstruction import pictures
-from a2mim.experiments import shipped
+from a2mim.experiments.making import shipped
 from a2mim.masking import fill_masked, random_mask, resize_mask
 
 NETS = [f"fashion-{net}" for net in shipped.NETWORKS]

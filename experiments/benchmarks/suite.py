@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from a2mim.experiments.throughput import Conditions, Net, compare, peak_megabytes, write_jpegs
+from a2mim.experiments.benchmarks.throughput import Conditions, Net, compare, peak_megabytes, write_jpegs
 
 TURN = 3.0  # seconds of one turn of the engine, about
 NETS = (
@@ -202,7 +202,7 @@ def interactions(network: str, images: int, repetitions: int, games: int, pairs:
     """The efficient estimator of J(m) against the published one; bias and coverage on games; throughput."""
     import torch
 
-    from a2mim.experiments import interaction_benchmark as bench
+    from a2mim.experiments.benchmarks import interactions as bench
 
     click.echo(
         f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}; bars: gain 4 at every "
@@ -246,7 +246,7 @@ def probes(networks: tuple[str, ...], pairs: int, batch_size: int, device: str, 
     """Spectrum, variance and occlusion against the bare network; peak memory on few and on many images."""
     import torch
 
-    from a2mim.experiments import probe_benchmark as bench
+    from a2mim.experiments.benchmarks import probes as bench
 
     click.echo(
         f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}, {device}; throughput as "
@@ -309,7 +309,3 @@ def peak_memory(path: Path) -> int:
     )
     command = [sys.executable, "-c", measure, str(path)]
     return 1024 * int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
-if __name__ == "__main__":
-    main()

@@ -152,7 +152,14 @@ def peak_megabytes(net: Net, conditions: Conditions, side: str) -> float:
 
     On a GPU torch's own count; else the growth of the resident set, of the training process alone (Linux).
     """
-    command = [sys.executable, "-m", "a2mim.experiments.throughput", side, repr(vars(net)), repr(vars(conditions))]
+    command = [
+        sys.executable,
+        "-m",
+        "a2mim.experiments.benchmarks.throughput",
+        side,
+        repr(vars(net)),
+        repr(vars(conditions)),
+    ]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
