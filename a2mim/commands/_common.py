@@ -7,6 +7,8 @@ import dataclasses
 import functools
 import os
 import re
+import shlex
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterable
@@ -56,6 +58,11 @@ def clear_errors(command: Callable[..., None]) -> Callable[..., None]:
             raise SystemExit(2 if isinstance(error, InputError | FileNotFoundError) else 1) from None
 
     return wrapped
+
+
+def command_line() -> str:
+    """The command as it was given, to be written down with what it makes: the program's name and every argument."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def settings_options(settings: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
