@@ -10,6 +10,7 @@ import pandas as pd
 
 from a2mim import seeds
 from a2mim.analysis.core import outputs
+from a2mim.analysis.reconstruction import errors
 from a2mim.analysis.reconstruction import pictures as reconstruction
 from a2mim.data import ImageLoader, eval_transform, open_images
 from a2mim.figures import confusion as confusion_figure
@@ -59,7 +60,7 @@ def reconstructions(settings: PretrainSettings) -> Callable[[int, Any, Run], Non
         shown = reconstruction.panels(model, batch.images.to(device), mask.to(device))
         pictures = {name: value.permute(0, 2, 3, 1).numpy() for name, value in shown._asdict().items()}
         title = f"{model.arch}, epoch {epoch}"
-        captions = [f"{psnr:.1f} dB" for psnr in reconstruction.scores(shown, mask)["psnr"]]
+        captions = [f"{psnr:.1f} dB" for psnr in errors.scores(shown, mask)["psnr"]]
         figure = reconstruction_figure.plot({title: pictures}, {title: captions})
         outputs.save_figure(figure, run.path / "reconstructions" / f"epoch-{epoch:04d}.png")
 

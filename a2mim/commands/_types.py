@@ -20,7 +20,7 @@ class Grid(click.ParamType):
             return value
         parts = str(value).split("x")
         if len(parts) > 2 or not all(part.isdigit() and int(part) for part in parts):
-            self.fail(f"'{value}' is no grid; write 14 or 8x16 (rows x columns)", param, ctx)
+            self.fail(f"'{value}' is not a grid; write 14 or 8x16 (rows x columns)", param, ctx)
         return int(parts[0]), int(parts[-1])
 
 
@@ -35,9 +35,9 @@ class Numbers(click.ParamType):
         try:
             numbers = tuple(float(part) for part in str(value).split(","))
         except ValueError:
-            self.fail(f"'{value}' is no list of numbers; write 0,0.25,0.5", param, ctx)
+            self.fail(f"'{value}' is not a list of numbers; write 0,0.25,0.5", param, ctx)
         if not all(0 <= number <= 1 for number in numbers):
-            self.fail(f"'{value}': every ratio lies between 0 and 1", param, ctx)
+            self.fail(f"'{value}' has a ratio outside 0 to 1; every ratio must lie between 0 and 1", param, ctx)
         return numbers
 
 
@@ -51,7 +51,7 @@ class Counts(click.ParamType):
             return value
         parts = str(value).split(",")
         if not all(part.strip().isdigit() for part in parts):
-            self.fail(f"'{value}' is no list of whole numbers; write 0,10,31", param, ctx)
+            self.fail(f"'{value}' is not a list of whole numbers; write 0,10,31", param, ctx)
         return tuple(map(int, parts))
 
 
@@ -67,11 +67,11 @@ class Pairs(click.ParamType):
             lines = Path(value).read_text(encoding="utf-8").split()
             pairs = [[int(player) for player in line.split(",")] for line in lines]
         except OSError:
-            self.fail(f"'{value}' is none of {', '.join(PAIRS)}, and no file", param, ctx)
+            self.fail(f"'{value}' is neither one of {', '.join(PAIRS)} nor a file", param, ctx)
         except ValueError:
-            self.fail(f"{value}: every line is a pair of players such as 17,18", param, ctx)
+            self.fail(f"{value}: every line must be a pair of players such as 17,18", param, ctx)
         if not pairs or any(len(pair) != 2 for pair in pairs):
-            self.fail(f"{value}: every line is a pair of players such as 17,18", param, ctx)
+            self.fail(f"{value}: every line must be a pair of players such as 17,18", param, ctx)
         return pairs
 
 
@@ -85,9 +85,9 @@ class Duration(click.ParamType):
         try:
             seconds = float(str(value).rstrip("smhd")) * units[str(value)[-1]]
         except (ValueError, KeyError):
-            self.fail(f"'{value}' is no time; write 90s, 10m, 2h or 1d", param, ctx)
+            self.fail(f"'{value}' is not a time; write 90s, 10m, 2h or 1d", param, ctx)
         if not 0 < seconds < float("inf"):
-            self.fail(f"'{value}' is no time to work in", param, ctx)
+            self.fail(f"'{value}' is not a positive time", param, ctx)
         return seconds
 
 
@@ -101,7 +101,7 @@ class Shard(click.ParamType):
             return value
         parts = str(value).split("/")
         if len(parts) != 2 or not all(part.isdigit() for part in parts) or not 1 <= int(parts[0]) <= int(parts[1]):
-            self.fail(f"'{value}' is no shard; write 3/16 for the third of sixteen", param, ctx)
+            self.fail(f"'{value}' is not a shard; write 3/16 for the third of sixteen", param, ctx)
         return int(parts[0]) - 1, int(parts[1])
 
 
@@ -116,3 +116,15 @@ class BatchSize(click.ParamType):
         if (isinstance(value, int) or str(value).isdigit()) and int(value) > 0:
             return int(value)
         self.fail(f"'{value}' is neither a number of images nor auto", param, ctx)
+
+
+class Share(click.ParamType):
+    """A number above 0, at most 1."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        return click.FloatRange(0, 1, min_open=True).convert(value, param, ctx)
+
+
+KINDS = {"grid": Grid, "ratios": Numbers, "counts": Counts, "pairs": Pairs, "duration": Duration, "share": Share}

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from ..interactions.games import out_of_memory
+from .networks import out_of_memory
 
 FORMATS = (torch.channels_last, torch.contiguous_format)
 BATCHES = (32, 64, 128, 256, 512)

@@ -1,28 +1,34 @@
 """Multi-order interactions between image patches (section 3.2 of the paper): Eqs. (1) and (2)."""
 
-from .estimating import PAPER_RATIOS, InteractionResult, estimate, influence, orders_of, ratios_of, relative_strength
-from .estimators import DEFAULTS, ESTIMATORS, debiased_strength, every_context, pair_deltas, pair_strength
-from .games import BASELINES, SCORES, Game, PatchGame, log_odds, log_prob, logit
+from __future__ import annotations
 
-__all__ = [
-    "BASELINES",
-    "DEFAULTS",
-    "ESTIMATORS",
-    "PAPER_RATIOS",
-    "SCORES",
-    "Game",
-    "InteractionResult",
-    "PatchGame",
-    "debiased_strength",
-    "estimate",
-    "every_context",
-    "influence",
-    "log_odds",
-    "log_prob",
-    "logit",
-    "orders_of",
-    "pair_deltas",
-    "pair_strength",
-    "ratios_of",
-    "relative_strength",
-]
+from typing import TYPE_CHECKING
+
+from a2mim.lazy import attach
+
+if TYPE_CHECKING:
+    from .estimating import PAPER_RATIOS as PAPER_RATIOS
+    from .estimating import InteractionResult as InteractionResult
+    from .estimating import estimate as estimate
+    from .estimating import orders_of as orders_of
+    from .estimating import ratios_of as ratios_of
+    from .estimating import relative_strength as relative_strength
+    from .estimators import debiased_strength as debiased_strength
+    from .estimators import every_context as every_context
+    from .estimators import pair_deltas as pair_deltas
+    from .estimators import pair_strength as pair_strength
+    from .games import Game as Game
+    from .games import PatchGame as PatchGame
+    from .settings import InteractionSettings as InteractionSettings
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        ".estimating": [
+            *("PAPER_RATIOS", "InteractionResult", "estimate", "orders_of", "ratios_of", "relative_strength"),
+        ],
+        ".estimators": ["debiased_strength", "every_context", "pair_deltas", "pair_strength"],
+        ".games": ["Game", "PatchGame"],
+        ".settings": ["InteractionSettings"],
+    },
+)

@@ -8,9 +8,9 @@ import pandas as pd
 from a2mim import seeds
 from a2mim.errors import InputError
 
-from ..core.intervals import interval, resampled_means
+from ..core.arrays import Bools, Floats
+from ..core.statistics import interval, resampled_means
 from .estimating import InteractionResult, influence
-from .games import Bools, Floats
 
 MIDDLE = (0.3, 0.7)  # ratios of what is called a middle order here
 

@@ -7,9 +7,9 @@ and the image's id alone, so that several models, in any order and batch size, a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +20,12 @@ from tqdm import tqdm
 from a2mim import seeds
 from a2mim.errors import InputError
 
-from ..core.intervals import interval, resampled_means
-from ..core.parts import Parts
+from ..core.arrays import Floats
+from ..core.statistics import interval, resampled_means
 from .estimators import DEFAULTS, ESTIMATORS, Measured, Once, pair_deltas
-from .games import Floats, Game
+from .games import Game
 from .pairs import Ints, choose_pairs
+from .settings import NORMALISE
 
 __all__ = [
     "PAPER_RATIOS",
@@ -37,8 +38,6 @@ __all__ = [
 ]
 
 PAPER_RATIOS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
-
-NORMALISE = ("ratios", "uniform-m")
 
 
 def relative_strength(strength: Floats, ratios: npt.ArrayLike = (), normalise: str = "ratios") -> Floats:
@@ -107,6 +106,14 @@ def ratios_of(orders: Sequence[int], n_players: int) -> tuple[float, ...]:
         ratio = order / max(n_players - 2, 1)
         found.append(ratio if int((n_players - 2) * ratio) == order else math.nextafter(ratio, 1))
     return tuple(found)
+
+
+class Store(Protocol):
+    """Where finished orders of an image are kept."""
+
+    def load(self, name: str, /) -> Mapping[str, Any] | None: ...
+
+    def save(self, name: str, arrays: Mapping[str, Any], /) -> None: ...
 
 
 class ImageMeasured(NamedTuple):
@@ -184,7 +191,7 @@ def estimate(
     normalise: str = "ratios",
     seed: int = 0,
     ids: Iterable[int | str] | None = None,
-    parts: Parts | None = None,
+    parts: Store | None = None,
     progress: str | None = None,
 ) -> InteractionResult:
     """J(m) of Eq. (2): the relative strength of interactions whose context has m players.
@@ -229,31 +236,54 @@ def estimate(
     total = len(games) * len(distinct) if isinstance(games, Sized) else None
     with tqdm(desc=progress, total=total, unit="order", disable=None if progress else True) as bar:
         for position, game in enumerate(games):
-            key = seed, _image_id(game, position, named)
-            grid = grid or getattr(game, "grid", None)
-            drawn = choose_pairs(
-                pairs, n_players, grid, n_pairs, seeds.numpy_generator(*key, "pairs"), distance=distance
+            image = measure_image(
+                game,
+                n_players,
+                key=(seed, _image_id(game, position, named)),
+                grid=grid or getattr(game, "grid", None),
+                orders=distinct,
+                pairs=pairs,
+                n_pairs=n_pairs,
+                n_contexts=n_contexts,
+                distance=distance,
+                estimator=estimator,
+                parts=parts,
+                tick=bar.update,
             )
-            if found and len(drawn) != len(found[0].pairs):
-                raise InputError(f"{len(drawn)} pairs in one image and {len(found[0].pairs)} in another")
-            found.append(_measure(game, drawn, distinct, n_players, n_contexts, estimator, key, parts, bar))
+            if found and len(image.pairs) != len(found[0].pairs):
+                raise InputError(f"{len(image.pairs)} pairs in one image and {len(found[0].pairs)} in another")
+            found.append(image)
     if not found:
         raise InputError("no games given: there is no image to measure")
     return summarise(ratios, n_players, found, about)
 
 
-def _measure(
+def measure_image(
     game: Game,
-    drawn: Ints,
-    orders: Ints,
     n_players: int,
-    n_contexts: int,
-    estimator: str,
+    *,
     key: tuple[int | str, ...],
-    parts: Parts | None,
-    bar: tqdm,
+    grid: tuple[int, int] | None,
+    orders: Ints,
+    pairs: str | npt.ArrayLike,
+    n_pairs: int,
+    n_contexts: int,
+    distance: int,
+    estimator: str,
+    parts: Store | None = None,
+    tick: Callable[[], object] = lambda: None,
 ) -> ImageMeasured:
-    """One image at every order; what ``parts`` has is not measured again."""
+    """One image at every order; orders that ``parts`` has are not measured again.
+
+    Args:
+        key: names every draw: the seed and the image's id.
+        orders: distinct and rising.
+        parts: where finished orders are kept.
+        tick: is called after each order.
+        The rest: see ``estimate``.
+    """
+    generator = seeds.numpy_generator(*key, "pairs")
+    drawn = choose_pairs(pairs, n_players, grid, n_pairs, generator, distance=distance)
     once = Once(game)
     # coalitions of an order m have m to m + 2 players
     shared = len(orders) > 1 and np.diff(orders).min() <= 2
@@ -262,7 +292,7 @@ def _measure(
     image = ImageMeasured(drawn, **columns, evaluations=np.zeros(len(orders), dtype=np.int64))
     kept = parts.load(name) if parts else None
     if kept:
-        image = ImageMeasured(**kept)
+        image = ImageMeasured(**{column: kept[column] for column in ImageMeasured._fields})
     for row, order in enumerate(orders.tolist()):
         if np.isnan(image.strength[row]).any():
             before = once.evaluations
@@ -274,7 +304,7 @@ def _measure(
             # where orders share coalitions, one that goes on from a part would ask again: then images are kept whole
             if parts and (not shared or row == len(orders) - 1):
                 parts.save(name, image._asdict())
-        bar.update()
+        tick()
     return image
 
 

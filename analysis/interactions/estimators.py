@@ -18,7 +18,8 @@ import numpy.typing as npt
 from a2mim import seeds
 from a2mim.errors import InputError
 
-from .games import Bools, Floats, Game, check_scores
+from ..core.arrays import Bools, Floats
+from .games import Game, check_scores
 from .pairs import Ints, check_pairs, describe
 
 Key = tuple[int | str, ...]

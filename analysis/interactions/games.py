@@ -6,8 +6,7 @@ makes one from a classifier and an image, whose players are the cells of a grid.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,10 +18,10 @@ from a2mim import seeds
 from a2mim.errors import InputError, RunError
 from a2mim.masking import paste, replacement
 
-Bools = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
-
-BASELINES = ("dataset-mean", "image-mean", "black", "blur", "noise")
+from ..core.arrays import Bools, Floats
+from ..core.choices import BASELINES
+from ..core.grids import check_grid
+from ..core.networks import eval_mode, full_precision, memory_format, out_of_memory
 
 
 class Game(Protocol):
@@ -133,7 +132,7 @@ class PatchGame:
         """
         present = torch.from_numpy(check_coalitions(coalitions, self.n_players))
         scores = np.empty(len(present))
-        precision = torch.autocast(self.device.type, torch.bfloat16) if self.amp else _full_precision(self.device)
+        precision = torch.autocast(self.device.type, torch.bfloat16) if self.amp else full_precision(self.device)
         with torch.inference_mode(), eval_mode(self.model), precision:
             start = 0
             while start < len(present):
@@ -190,11 +189,6 @@ def _filled_up(batch: torch.Tensor, full: int) -> torch.Tensor:
     return torch.cat([batch, batch[-1:].expand(size - len(batch), -1)]) if size > len(batch) else batch
 
 
-def out_of_memory(error: RuntimeError) -> bool:
-    """Whether a smaller batch may do; a CPU says so in words only."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
 def check_coalitions(coalitions: npt.ArrayLike, n_players: int) -> Bools:
     """The coalitions as a bool array (n, players), or InputError."""
     array = np.array(coalitions, order="C")  # a copy: torch refuses to share read-only arrays
@@ -221,19 +215,6 @@ def check_scores(scores: npt.ArrayLike, n: int) -> Floats:
     return array
 
 
-def check_grid(grid: tuple[int, int], height: int, width: int) -> None:
-    """Raise InputError unless the grid divides an image of so many pixels."""
-    if min(grid) < 1 or height % grid[0] or width % grid[1]:
-        raise InputError(
-            f"a grid of {grid[0]}x{grid[1]} does not divide an image of {height}x{width} pixels; "
-            f"rows that do: {_divisors(height)}; columns: {_divisors(width)}"
-        )
-
-
-def _divisors(n: int) -> str:
-    return ", ".join(str(k) for k in range(1, n + 1) if n % k == 0)
-
-
 def _baseline(image: torch.Tensor, baseline: str | torch.Tensor, *, id: int | str | None, **needs: Any) -> torch.Tensor:
     """The baseline as an image (3, H, W)."""
     if isinstance(baseline, str) and baseline not in BASELINES:
@@ -246,57 +227,3 @@ def _baseline(image: torch.Tensor, baseline: str | torch.Tensor, *, id: int | st
         raise InputError(
             f"a baseline of shape {tuple(filled.shape)} does not broadcast to the image's {tuple(image.shape)}"
         ) from None
-
-
-def memory_format(model: nn.Module) -> torch.memory_format:
-    """Channels last if the model's convolutions lie so: they are up to four times faster when the images do too."""
-    for weight in model.parameters():
-        if weight.ndim == 4 and not weight.is_contiguous() and weight.is_contiguous(memory_format=torch.channels_last):
-            return torch.channels_last
-    return torch.contiguous_format
-
-
-@contextlib.contextmanager
-def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Inside, the model is in eval mode; after, every module is in the mode that it was found in."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
-
-
-@contextlib.contextmanager
-def _full_precision(device: torch.device) -> Iterator[None]:
-    """No autocast and no TF32 inside: four scores nearly cancel, and the rest is far smaller than each of them."""
-    with torch.autocast(device.type, enabled=False):
-        try:
-            matmul, convolution = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-        except RuntimeError:
-            # torch's newer names were used somewhere; then the older ones can be neither read nor set
-            with _full_precision_by_operation():
-                yield
-            return
-        torch.set_float32_matmul_precision("highest")
-        torch.backends.cudnn.allow_tf32 = False
-        try:
-            yield
-        finally:
-            torch.set_float32_matmul_precision(matmul)
-            torch.backends.cudnn.allow_tf32 = convolution
-
-
-@contextlib.contextmanager
-def _full_precision_by_operation() -> Iterator[None]:
-    cudnn: Any = torch.backends.cudnn
-    operations = [torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn]
-    before = [operation.fp32_precision for operation in operations]
-    for operation in operations:
-        operation.fp32_precision = "ieee"
-    try:
-        yield
-    finally:
-        for operation, precision in zip(operations, before, strict=True):
-            operation.fp32_precision = precision

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import torch
 from torch import nn
@@ -18,11 +16,10 @@ from a2mim import seeds
 from a2mim.errors import InputError, RunError
 from a2mim.masking import FILLS, paste, replacement
 
-from ..interactions.games import Bools, Floats, eval_mode, memory_format
-
-RATIOS = tuple(round(0.1 * step, 1) for step in range(11))
-SHUFFLES = (2, 4, 8, 16)  # cells along each side
-PATCHES = ("random", "salient", "non-salient")
+from ..core.arrays import Bools, Floats
+from ..core.networks import check_logits, check_model, eval_mode, memory_format
+from .masks import n_masked, occlusion_masks
+from .settings import PATCHES, RATIOS
 
 Saliency = Callable[[torch.Tensor], torch.Tensor]  # images (B, 3, H, W) -> (B, rows, cols), larger = more salient
 
@@ -94,47 +91,6 @@ class Occlusion:
         drawn_for = [0] if self.batch_shared_mask else indices
         drawn = occlusion_masks(drawn_for, self.grid, ratio, run=run, seed=self.seed, nested=self.nested)
         return drawn.expand(len(indices), -1, -1)
-
-
-def n_masked(ratio: float, n_patches: int) -> int:
-    """M = round(ratio·N), halves up."""
-    return math.floor(round(ratio * n_patches, 9) + 0.5)
-
-
-def occlusion_masks(
-    indices: Sequence[int],
-    grid: tuple[int, int],
-    ratio: float,
-    *,
-    run: int,
-    seed: int = 0,
-    nested: bool = False,
-) -> torch.Tensor:
-    """Masks of single images: M = round(ratio·N) patches each, drawn without replacement.
-
-    The mask of image k in run r at a ratio is a function of (seed, k, r, ratio) alone, hence the same for every model,
-    batch size, device and number of processes. ``nested`` draws one order of the patches for all ratios, so that the
-    patches hidden at one ratio stay hidden at every larger one.
-
-    Args:
-        indices: k of each image, B numbers of 0 or more.
-
-    Returns:
-        bool (B, rows, cols), True = masked.
-    """
-    patches = grid[0] * grid[1]
-    count = n_masked(ratio, patches)
-    drawn = _draws(indices, patches, seeds.derive(seed, "occlusion", run, "nested" if nested else f"{ratio:.6f}"))
-    hidden = np.full(drawn.shape, count == patches)
-    if 0 < count < patches:
-        np.put_along_axis(hidden, np.argpartition(drawn, count - 1, axis=1)[:, :count], True, axis=1)
-    return torch.from_numpy(hidden).view(len(indices), *grid)
-
-
-def _draws(indices: Sequence[int], cells: int, key: int) -> npt.NDArray[np.uint64]:
-    """A random number for each cell of each image, (B, cells)."""
-    counter = np.asarray(indices, dtype=np.uint64)[:, None] * np.uint64(cells) + np.arange(cells).astype(np.uint64)
-    return _mix(counter, key)
 
 
 @torch.inference_mode()
@@ -226,7 +182,7 @@ def correct(
     std: Sequence[float] | None = None,
 ) -> Bools:
     """Whether each image is classified correctly: bool (B, runs, ratios). See ``sweep``."""
-    _check_model(model)
+    check_model(model)
     span = int(labels.min()), int(labels.max())
     labels = labels.to(images.device)
     images = images.contiguous(memory_format=memory_format(model))
@@ -247,7 +203,7 @@ def correct(
             some = jobs[start : start + step]
             shown = _joined([_occluded(images, indices, question, run, column, base, rank) for run, column in some])
             logits = _joined([model(part) for part in shown.split(batch_size)])
-            _check_logits(logits, span)
+            check_logits(logits, span)
             # both stay on the device: to read them here would make it wait for every mask
             right[start : start + step] = (logits.argmax(1) == labels.repeat(len(some))).view(len(some), -1)
             finite &= logits.isfinite().all()
@@ -307,66 +263,6 @@ def check_saliency(found: torch.Tensor, grid: tuple[int, int]) -> None:
         )
 
 
-@torch.inference_mode()
-def shuffled_correct(
-    model: nn.Module,
-    images: torch.Tensor,
-    labels: torch.Tensor,
-    indices: Sequence[int],
-    sides: Sequence[int],
-    *,
-    runs: int = 5,
-    seed: int = 0,
-    batch_size: int = 256,
-) -> Bools:
-    """Whether each image is classified correctly when its cells are shuffled: bool (B, runs, sides).
-
-    Args:
-        sides: k for grids of k x k cells; they divide H and W.
-        The rest: see ``sweep``.
-    """
-    _check_model(model)
-    span = int(labels.min()), int(labels.max())
-    answer = np.empty((len(images), runs, len(sides)), dtype=bool)
-    with eval_mode(model):
-        for column, side in enumerate(sides):
-            for run in range(runs):
-                shown = shuffle(images, indices, side, run=run, seed=seed)
-                logits = torch.cat([model(part) for part in shown.split(batch_size)])
-                _check_logits(logits, span)
-                if not logits.isfinite().all():
-                    raise RunError("the model gave logits that are not finite; are its weights sound?")
-                answer[:, run, column] = (logits.argmax(1).cpu() == labels.cpu()).numpy()
-    return answer
-
-
-def shuffle(images: torch.Tensor, indices: Sequence[int], side: int, *, run: int, seed: int = 0) -> torch.Tensor:
-    """The images with their side x side cells in random order, drawn from (seed, image, run, side) alone.
-
-    Raises:
-        InputError: a grid that does not divide the images.
-    """
-    n, channels, height, width = images.shape
-    check_side(side, height, width)
-    order = _draws(indices, side * side, seeds.derive(seed, "shuffle", run, side)).argsort(axis=1, kind="stable")
-    cells = images.unflatten(3, (side, -1)).unflatten(2, (side, -1))  # (B, 3, rows, h, cols, w)
-    cells = cells.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)  # (B, cells, 3, h, w)
-    moved = cells[torch.arange(n, device=images.device)[:, None], torch.from_numpy(order).to(images.device)]
-    moved = moved.unflatten(1, (side, side)).permute(0, 3, 1, 4, 2, 5)
-    return moved.reshape(n, channels, height, width)
-
-
-def check_side(side: int, height: int, width: int) -> None:
-    """Raise InputError unless side x side cells divide images of so many pixels."""
-    if side < 1 or height % side or width % side:
-        raise InputError(f"a shuffle of {side}x{side} cells does not divide images of {height}x{width} pixels")
-
-
-def _check_model(model: nn.Module) -> None:
-    if getattr(model, "num_classes", None) == 0:  # timm's word for features without a classifier
-        raise InputError("the model has no classifier (its num_classes is 0); fine-tune it first")
-
-
 def _noise(images: torch.Tensor, indices: Iterable[int], run: int, seed: int) -> torch.Tensor:
     """White noise that belongs to the image and the run, not to the batch."""
     draws = [torch.randn(images.shape[1:], generator=seeds.generator(seed, "noise", k, run)) for k in indices]
@@ -382,20 +278,3 @@ def _unpack(batch: Sequence[torch.Tensor], images_seen: int) -> tuple[torch.Tens
         raise InputError(f"labels must be one number for each of {len(images)} images, got {tuple(labels.shape)}")
     indices = batch[2].tolist() if len(batch) > 2 else list(range(images_seen, images_seen + len(images)))
     return images, labels, indices
-
-
-def _check_logits(logits: torch.Tensor, labels: tuple[int, int]) -> None:
-    """Shapes alone; ``labels`` are the lowest and the highest of the batch."""
-    if logits.dim() != 2:
-        raise InputError(f"the model gives {tuple(logits.shape)}, not logits (B, classes); has it a classifier?")
-    if labels[0] < 0 or labels[1] >= logits.shape[1]:
-        raise InputError(f"labels {labels[0]} to {labels[1]} do not fit the model's {logits.shape[1]} classes")
-
-
-def _mix(counter: npt.NDArray[np.uint64], key: int) -> npt.NDArray[np.uint64]:
-    """SplitMix64 (Steele, Lea and Flood 2014): one well-mixed number for each counter, without a generator's state."""
-    with np.errstate(over="ignore"):
-        z = (counter + np.uint64(key)) * np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return z ^ (z >> np.uint64(31))

@@ -11,8 +11,8 @@ from scipy.integrate import trapezoid
 from a2mim import seeds
 from a2mim.errors import InputError
 
-from ..core.intervals import RESAMPLES, interval, resampled_means
-from ..interactions.games import Bools, Floats
+from ..core.arrays import Bools, Floats
+from ..core.statistics import RESAMPLES, interval, resampled_means
 
 KEPT_AT = (0.5, 0.8)
 

@@ -13,7 +13,7 @@ from torch import nn
 from a2mim.encoders.layouts import grid_of
 from a2mim.errors import InputError
 
-from ..interactions.games import eval_mode
+from ..core.networks import eval_mode
 from .curves import Saliency
 
 SOURCES = ("attention", "gradient")

@@ -13,9 +13,9 @@ import torch
 from a2mim.data import Batch
 from a2mim.errors import InputError, RunError
 
-from ..core import pipeline, portions
-from ..core.pipeline import Subject
-from ..interactions.games import eval_mode
+from ..core.arrays import Arrays
+from ..core.networks import eval_mode
+from ..core.subjects import Subject
 from . import features, spectrum, variance
 
 Size = tuple[int, int]
@@ -79,7 +79,7 @@ def layers_of(subject: Subject, wanted: Sequence[str] | None, probe: Probe) -> L
     Raises:
         InputError: a layer that the network lacks, a diagonal of maps that are not square, no layer that has it.
     """
-    black = torch.zeros(1, *subject.report.input_size, device=pipeline.place_of(subject))
+    black = torch.zeros(1, *subject.report.input_size, device=subject.device)
     try:
         look = features.capture(subject.model, wanted, _size_of)
         with torch.inference_mode(), eval_mode(subject.model), look as captured:
@@ -97,13 +97,13 @@ def layers_of(subject: Subject, wanted: Sequence[str] | None, probe: Probe) -> L
     return Layers(depths, {layer: sizes[layer] for layer in depths}, notes)
 
 
-def sums(subject: Subject, batch: Batch, layers: Layers, probe: Probe, batch_size: int) -> portions.Arrays:
+def sums(subject: Subject, batch: Batch, layers: Layers, probe: Probe, batch_size: int) -> Arrays:
     """Sums over the images of a portion: of values, of their squares, and of each times the next of its layer.
 
     Raises:
         RunError: values that are not finite.
     """
-    place, model = pipeline.place_of(subject), subject.model
+    place, model = subject.device, subject.model
     rows = []
     with torch.inference_mode(), eval_mode(model), features.capture(model, list(layers.depths), probe.of) as captured:
         for some in batch.images.split(batch_size):

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
-from ..core import paired
-from ..core.intervals import LEVEL
+from ..core import statistics
+from ..core.statistics import LEVEL
 from ..interactions import comparison
 from ..occlusion import robustness
 from . import reading
@@ -236,7 +236,7 @@ def _averages(rows: pd.DataFrame) -> pd.DataFrame:
     """Means over images with their intervals, as reconstruct_summary.csv has them; without differences."""
     names = [name for name in ("l1", "psnr", "ssim") if name in rows]
     groups = dict(iter(rows.groupby(["checkpoint", "token"], sort=False)))
-    found = paired.compare({key: one[names].to_numpy(dtype=float) for key, one in groups.items()}, {}, 0)
+    found = statistics.compare({key: one[names].to_numpy(dtype=float) for key, one in groups.items()}, {}, 0)
     return pd.concat(
         [one.assign(checkpoint=key[0], token=key[1], measure=names) for key, one in found.items()], ignore_index=True
     )

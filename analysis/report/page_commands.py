@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ..core.pipeline import name_of
+from ..core.subjects import name_of
 from .reading import mapping
 
 FLAGS = {  # setting -> flag; those that are given otherwise are in ``_special``

@@ -17,9 +17,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from a2mim.analysis.core.pipeline import Images, Subject
+from a2mim.analysis.core.arrays import Floats
+from a2mim.analysis.core.images import Images
+from a2mim.analysis.core.subjects import Subject
 from a2mim.analysis.interactions.estimating import PAPER_RATIOS, InteractionResult, estimate, orders_of
-from a2mim.analysis.interactions.games import Floats, PatchGame
+from a2mim.analysis.interactions.games import PatchGame
 from a2mim.analysis.interactions.pairs import neighbour_pairs
 from a2mim.checkpoint import load_encoder
 

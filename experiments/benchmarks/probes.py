@@ -12,7 +12,8 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from a2mim.analysis.core.pipeline import Subject, auto_grid
+from a2mim.analysis.core.grids import auto_grid
+from a2mim.analysis.core.subjects import Subject
 from a2mim.analysis.occlusion import curves
 from a2mim.analysis.probes import measure as probes
 from a2mim.checkpoint import load_encoder

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from a2mim.analysis.interactions.games import BASELINES, SCORES, PatchGame
+from a2mim.analysis.core.choices import BASELINES
+from a2mim.analysis.interactions.games import SCORES, PatchGame
 from a2mim.errors import InputError, RunError
 from a2mim.masking import replacement
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from a2mim.analysis.core import intervals
+from a2mim.analysis.core import statistics
 from a2mim.analysis.occlusion import robustness
 from a2mim.errors import InputError
 
@@ -102,7 +102,7 @@ def test_one_image_has_no_interval():
 
 
 def test_few_runs_of_shared_masks_are_not_taken_for_many(monkeypatch):
-    monkeypatch.setattr(intervals, "RESAMPLES", 200)
+    monkeypatch.setattr(statistics, "RESAMPLES", 200)
     covered = []
     for trial in range(200):
         generator = np.random.default_rng(trial)

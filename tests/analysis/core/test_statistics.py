@@ -3,13 +3,13 @@ import math
 import numpy as np
 import pytest
 
-from a2mim.analysis.core import intervals
-from a2mim.analysis.core.intervals import interval, resampled_means
+from a2mim.analysis.core import statistics
+from a2mim.analysis.core.statistics import interval, resampled_means
 
 
 @pytest.mark.parametrize(("images", "between"), [(30, 0.0), (30, 0.3), (30, 2.0), (5, 0.3)])
 def test_intervals_cover_the_mean_as_often_as_they_say(monkeypatch, images, between):
-    monkeypatch.setattr(intervals, "RESAMPLES", 300)
+    monkeypatch.setattr(statistics, "RESAMPLES", 300)
     rng, pairs, covered = np.random.default_rng(0), 20, 0
     for _ in range(200):
         values = between * rng.standard_normal((images, 1, 1)) + rng.standard_normal((images, 1, pairs))
