@@ -1,13 +1,14 @@
 """Analyses of vision encoders: one folder for each; a function from a network and images to a result with error bars.
 
-``from a2mim.analysis import occlusion, interactions, spectrum``: names are imported when first used.
+``from a2mim.analysis import occlusion, interactions, spectrum``: names are imported when first used. ``ANALYSES`` lists
+the records of all analyses, by name.
 """
 
 from __future__ import annotations
 
-import importlib
-from types import ModuleType
 from typing import TYPE_CHECKING
+
+from a2mim.lazy import attach
 
 if TYPE_CHECKING:
     from . import features as features
@@ -19,25 +20,13 @@ if TYPE_CHECKING:
     from . import report as report
     from . import spectrum as spectrum
     from . import variance as variance
+    from .analyses import ANALYSES as ANALYSES
 
-__all__ = [
-    "features",
-    "games",
-    "interactions",
-    "occlusion",
-    "probes",
-    "reconstruction",
-    "report",
-    "spectrum",
-    "variance",
-]
-
-
-def __getattr__(name: str) -> ModuleType:
-    if name in __all__:
-        return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {".analyses": ["ANALYSES"]},
+    [
+        *("features", "games", "interactions", "occlusion", "probes", "reconstruction", "report", "spectrum"),
+        "variance",
+    ],
+)

@@ -23,18 +23,10 @@ BARS = {"spectrum": 0.80, "radial spectrum": 0.80, "variance": 0.80, "occlusion"
 RATIOS = (0.2, 0.4, 0.6, 0.8)  # of occlusion: four masks for each image, against four passes of all others
 MEMORY_NETWORK = "fashion-resnet-a2mim"
 # few and many of what memory must not depend on
-MEMORY = {
-    "spectrum": ("images=Images(limit=64)", "images=Images(limit=1024)"),
-    "variance": ("images=Images(limit=64)", "images=Images(limit=1024)"),
-    "occlusion": (
-        "images=Images(limit=64), runs=1, ratios=(0.5,), batch_size=256",
-        "images=Images(limit=512), runs=4, ratios=(0.2, 0.5, 0.8), batch_size=256",
-    ),
-}
-MODULES = {
-    "spectrum": "probes.probes_pipeline",
-    "variance": "probes.probes_pipeline",
-    "occlusion": "occlusion.occlusion_pipeline",
+MEMORY = {  # settings of the analysis, images, images in one forward pass
+    "spectrum": (("", 64, 64), ("", 1024, 64)),
+    "variance": (("", 64, 64), ("", 1024, 64)),
+    "occlusion": (("runs=1, ratios=(0.5,)", 64, 256), ("runs=4, ratios=(0.2, 0.5, 0.8)", 512, 256)),
 }
 
 
@@ -84,17 +76,17 @@ def throughput(subject: Subject, batch_size: int) -> list[Callable[[], object]]:
     return [bare, *map(probed, asked), occluded]
 
 
-def peak_memory(analysis: str, settings: str) -> int:
+def peak_memory(analysis: str, settings: str, images: int, batch_size: int) -> int:
     """Bytes by which an analysis raises the resident set at its highest, in a process that has run the network once.
 
     Linux only, as for the loader's.
     """
     measure = f"""
-import re, sys, tempfile
+import re, tempfile
 import torch
-from a2mim.analysis.core import pipeline, speed
-from a2mim.analysis.{MODULES[analysis]} import run_{analysis} as run
-from a2mim.analysis.core.pipeline import Images
+from a2mim.analysis import ANALYSES
+from a2mim.analysis.core import measuring, speed
+from a2mim.analysis.core.images import Images
 from a2mim.checkpoint import load_encoder
 speed.SECONDS = 0.0
 model, report = load_encoder({MEMORY_NETWORK!r})
@@ -102,8 +94,10 @@ with torch.inference_mode():
     model(torch.zeros(64, *report.input_size))
 kilobytes = lambda key: int(re.search(key + r':\\s+(\\d+)', open('/proc/self/status').read())[1])
 before = kilobytes('VmRSS')
+record = ANALYSES[{analysis!r}]
 with tempfile.TemporaryDirectory() as folder:
-    run([{MEMORY_NETWORK!r}], folder, progress=False, {settings})
+    asked = record.settings({settings}), Images(limit={images}), folder
+    measuring.run(record, [{MEMORY_NETWORK!r}], *asked, batch_size={batch_size}, progress=False).save(folder)
 print(kilobytes('VmHWM') - before)
 """
     command = [sys.executable, "-c", measure]

@@ -262,7 +262,7 @@ def probes(networks: tuple[str, ...], pairs: int, batch_size: int, device: str, 
     if memory:
         click.echo(f"peak memory of {bench.MEMORY_NETWORK} beyond the network's own, MB: few and many images")
         for analysis, (few, many) in bench.MEMORY.items():
-            grown = [bench.peak_memory(analysis, settings) / 1e6 for settings in (few, many)]
+            grown = [bench.peak_memory(analysis, *settings) / 1e6 for settings in (few, many)]
             click.echo(f"{analysis:<24}{grown[0]:>9.1f}{grown[1]:>9.1f}{grown[1] - grown[0]:>+9.1f}")
 
 

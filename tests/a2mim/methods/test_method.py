@@ -6,12 +6,13 @@ import json
 import pytest
 import torch
 import yaml
+from analysing import analyse
 from small_methods import NETS, batch_of, settings_of, task_of
 
 import a2mim
 from a2mim import settings as all_settings
-from a2mim.analysis.core import pipeline
-from a2mim.analysis.reconstruction import pictures, reconstruct_pipeline
+from a2mim.analysis.core.images import Images
+from a2mim.analysis.reconstruction import pictures
 from a2mim.errors import InputError
 from a2mim.methods import METHODS, masked_method, unused, users
 from a2mim.methods.method import create_encoder, patch_embedding
@@ -143,7 +144,7 @@ def test_what_a_run_writes_is_read_back_by_every_loader(tmp_path, method, net):
         with pytest.raises(InputError, match="has no reconstruction head: mocov3 trains none"):
             a2mim.load_masked_model(run.path)
         with pytest.raises(InputError, match="mocov3 trains none"):
-            reconstruct_pipeline.run_reconstruct([str(run.path)], tmp_path / "r", images=pipeline.Images())
+            analyse("reconstruct", [str(run.path)], tmp_path / "r", images=Images())
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -191,11 +192,11 @@ def test_the_encoders_of_mocov3_are_fine_tuned_and_both_can_be_had(tmp_path):
 def test_reconstructions_are_drawn_under_the_masks_of_the_method(tmp_path):
     settings = PretrainSettings.from_values(settings_of("inpainting").as_values(), RUN, {"epochs": 1})
     run = pretrain(settings, output=tmp_path, echo=lambda _: None)
-    images = pipeline.Images(limit=3)
+    images = Images(limit=3)
 
     def hidden(folder, **changes):
         """What the settings file says of the masks."""
-        written = reconstruct_pipeline.run_reconstruct([str(run.path)], tmp_path / folder, images=images, **changes)
+        written = analyse("reconstruct", [str(run.path)], tmp_path / folder, images=images, **changes)
         return json.loads(written["json"].read_text())["settings"]
 
     assert hidden("own")["mask_grid"] is None  # a square

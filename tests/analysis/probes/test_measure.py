@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from a2mim.analysis.core import pipeline
+from a2mim.analysis.core.subjects import Subject
 from a2mim.analysis.probes import measure
 from a2mim.analysis.probes.features import capture
 from a2mim.analysis.probes.spectrum import log_amplitude
@@ -15,7 +15,7 @@ from a2mim.errors import InputError
 
 @pytest.fixture(scope="module")
 def subject():
-    return pipeline.Subject("vit", *load_encoder("fashion-vit-scratch"))
+    return Subject("vit", *load_encoder("fashion-vit-scratch"))
 
 
 def batch(n):

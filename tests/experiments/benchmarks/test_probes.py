@@ -24,7 +24,7 @@ def test_a_timm_architecture_gets_random_weights():
 
 
 def test_the_command_prints_a_row_for_each_network_and_the_memory(monkeypatch):
-    monkeypatch.setattr(probe_benchmark, "MEMORY", {"variance": ("images=Images(limit=8)", "images=Images(limit=16)")})
+    monkeypatch.setattr(probe_benchmark, "MEMORY", {"variance": (("", 8, 4), ("", 16, 4))})
     result = CliRunner().invoke(
         suite.main, ["probes", "--network", "fashion-resnet-a2mim", "--pairs", "1", "--batch-size", "4"]
     )

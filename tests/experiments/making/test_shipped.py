@@ -5,7 +5,8 @@ import torch
 
 import a2mim
 from a2mim import checkpoint
-from a2mim.analysis.core import pipeline
+from a2mim.analysis.core.images import Images
+from a2mim.analysis.core.subjects import SHIPPED
 from a2mim.analysis.occlusion import curves
 from a2mim.analysis.reconstruction import pictures
 from a2mim.experiments.making import shipped
@@ -16,7 +17,7 @@ NETS = [f"fashion-{net}" for net in shipped.NETWORKS]
 
 def test_all_are_there_and_small():
     assert set(checkpoint.shipped()) == {name for net in shipped.NETWORKS for name in shipped.stages(net)}
-    assert set(pipeline.CLASSIFIERS + pipeline.PRETRAINED) <= set(checkpoint.shipped())
+    assert {name for names in SHIPPED.values() for name in names} <= set(checkpoint.shipped())
     assert sum(path.stat().st_size for path in checkpoint.shipped().values()) <= 6e6
 
 
@@ -25,7 +26,7 @@ def test_all_are_there_and_small():
 def test_classifiers_classify(net, start):
     model, report = a2mim.load_encoder(f"{net}-{start}")
     assert (report.coverage, report.num_classes, report.missing, report.unexpected) == (1.0, 10, (), ())
-    loader = pipeline.Images(limit=300).loader(report)
+    loader = Images(limit=300).loader(report)
     accuracy = curves.sweep(model, loader, grid=(4, 4), ratios=(0, 1), runs=1).accuracy[0]
     assert accuracy[0] > 0.75
     assert accuracy[1] < 0.2
@@ -35,7 +36,7 @@ def test_classifiers_classify(net, start):
 def test_pretrained_models_predict_hidden_pixels_better_than_the_mean_does(net):
     model, report = a2mim.load_masked_model(f"{net}-pretrained")
     assert report.args["mask_patch_size"] == 8
-    images = next(iter(pipeline.Images(limit=100).loader(report, 100))).images
+    images = next(iter(Images(limit=100).loader(report, 100))).images
     mask = random_mask(100, (4, 4), 0.6, torch.Generator().manual_seed(0))
     shown = pictures.panels(model, images, mask)
     hidden = resize_mask(mask, (32, 32))[:, None].expand_as(images)

@@ -13,13 +13,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from analysing import analyse
 from PIL import Image
 
-import a2mim
-from a2mim.analysis.core import merging, pipeline, speed
-from a2mim.analysis.core.pipeline import Images
-from a2mim.analysis.occlusion import occlusion_pipeline
+from a2mim.analysis.analyses import ANALYSES
+from a2mim.analysis.core import merging, speed
+from a2mim.analysis.core.choices import BASELINES
+from a2mim.analysis.core.images import Images
+from a2mim.analysis.core.subjects import load_subjects
+from a2mim.analysis.occlusion import record
 from a2mim.analysis.occlusion.saliency import attention_mass
+from a2mim.analysis.occlusion.settings import OcclusionSettings
 from a2mim.errors import InputError
 
 RESNET, VIT = "fashion-resnet-scratch", "fashion-vit-scratch"
@@ -32,14 +36,12 @@ def _quick(monkeypatch):
 
 
 def run(output, checkpoints=(RESNET,), images=None, **changes):
-    return occlusion_pipeline.run_occlusion(
-        checkpoints, output, images=images or Images(limit=80), **{**SMALL, **changes}
-    )
+    return analyse("occlusion", checkpoints, output, images=images or Images(limit=80), **{**SMALL, **changes})
 
 
 def shuffle(output, **changes):
     options = dict(images=Images(limit=80), runs=2, progress=False, batch_size=64)
-    return occlusion_pipeline.run_shuffle((RESNET,), output, **{**options, **changes})
+    return analyse("shuffle", (RESNET,), output, **{**options, **changes})
 
 
 def test_two_networks_their_curves_numbers_and_settings(tmp_path):
@@ -62,7 +64,7 @@ def test_two_networks_their_curves_numbers_and_settings(tmp_path):
 def test_all_fills_are_measured_on_the_same_masks(tmp_path):
     run(tmp_path / "all", fill="all")
     table = pd.read_csv(tmp_path / "all" / "occlusion.csv")
-    assert table.fill.unique().tolist() == list(occlusion_pipeline.FILLS)
+    assert table.fill.unique().tolist() == list(BASELINES)
     run(tmp_path / "one", fill="black")
     one = pd.read_csv(tmp_path / "one" / "occlusion.csv")
     black = table[table.fill == "black"].reset_index(drop=True)
@@ -86,20 +88,19 @@ def test_another_network_may_say_what_is_salient(tmp_path):
     assert saliency == {"source": None, "checkpoint": VIT, "head": None}
     with pytest.raises(InputError, match=r"a grid of 8x8, the occlusion one of 4x4"):
         run(tmp_path / "other", (RESNET,), patches="salient", saliency_checkpoint=VIT)
-    with pytest.raises(InputError, match=r"takes images of 64x64 pixels, .* of 32x32"):
+    with pytest.raises(InputError, match=r"takes 64x64 images, .* takes 32x32"):
         run(tmp_path / "size", (RESNET,), patches="salient", saliency_checkpoint=_larger(tmp_path), grid=None)
-    with pytest.raises(InputError, match=r"saliency .* of no use with random patches"):
+    with pytest.raises(InputError, match=r"a saliency has no use with random patches"):
         run(tmp_path / "none", (RESNET,), saliency="gradient")
 
 
 def test_a_network_that_says_what_is_salient_sees_the_images_as_it_takes_them():
-    subject, guide = pipeline.load_subjects([RESNET, VIT], a2mim.load_encoder)
+    subject, guide = load_subjects("encoders", [RESNET, VIT])
     other = dataclasses.replace(guide.report, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
     guide = dataclasses.replace(guide, report=other)
     pixels = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     seen_by = lambda one: (pixels - _column(one.report.mean)) / _column(one.report.std)  # noqa: E731
-    wanted = occlusion_pipeline.Salient()
-    found = occlusion_pipeline._saliency(guide, subject, wanted, (8, 8))(seen_by(subject))
+    found = record._saliency(guide, subject, OcclusionSettings(patches="salient"), (8, 8))(seen_by(subject))
     assert torch.allclose(found, attention_mass(guide.model, seen_by(guide)), atol=1e-6)
 
 
@@ -138,10 +139,10 @@ def test_shards_joined_give_what_one_run_gives(tmp_path, monkeypatch):
         assert shuffle(tmp_path / f"{shard}", shard=(shard, 2)) == {}
     assert "shard 2/2 is done; 1 portions of other shards are not there yet" in said
     with pytest.raises(InputError, match=r"occlusion of fashion-resnet-scratch: 1 of its parts .* folders \(0\)"):
-        merging.merge([tmp_path / "1"], tmp_path / "half")
+        merging.merge([tmp_path / "1"], tmp_path / "half", ANALYSES.values())
     with pytest.raises(InputError, match=r"no parts in .*interactions.parts, occlusion.parts"):
-        merging.merge([tmp_path / "0", tmp_path], tmp_path / "nothing")
-    written = merging.merge([tmp_path / "0", tmp_path / "1"], tmp_path / "merged")
+        merging.merge([tmp_path / "0", tmp_path], tmp_path / "nothing", ANALYSES.values())
+    written = merging.merge([tmp_path / "0", tmp_path / "1"], tmp_path / "merged", ANALYSES.values())
     assert {"occlusion csv", "shuffle csv"} <= set(written)
     for name in ("occlusion.csv", "occlusion_summary.csv", "shuffle.csv"):
         assert (tmp_path / "merged" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

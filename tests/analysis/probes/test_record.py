@@ -13,28 +13,28 @@ import pytest
 import scipy.stats
 import timm
 import torch
+from analysing import analyse
 from safetensors.torch import save_file
 
-from a2mim.analysis.core import merging, portions, speed
-from a2mim.analysis.core.pipeline import Images
+from a2mim.analysis.analyses import ANALYSES
+from a2mim.analysis.core import measuring, merging, speed, subjects
+from a2mim.analysis.core.images import Images
 from a2mim.analysis.probes import features, spectrum, variance
 from a2mim.analysis.probes import measure as probes
-from a2mim.analysis.probes import probes_pipeline as pipeline
 from a2mim.checkpoint import load_encoder
 from a2mim.errors import InputError, RunError
 
 VIT, RESNET = "fashion-vit-scratch", "fashion-resnet-scratch"
-RUNS = {"spectrum": pipeline.run_spectrum, "variance": pipeline.run_variance}
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     monkeypatch.setattr(speed, "SECONDS", 0.0)
-    monkeypatch.setattr(portions, "PORTION", 8)
 
 
 def run(analysis, output, networks=(RESNET,), n_images=20, **options):
-    return RUNS[analysis](list(networks), output, images=Images(limit=n_images), progress=False, **options)
+    images = Images(limit=n_images)
+    return analyse(analysis, list(networks), output, images=images, progress=False, portion=8, **options)
 
 
 def table(folder, name):
@@ -120,7 +120,7 @@ def test_another_frequency_needs_no_new_measuring_and_interpolates_image_by_imag
         run("spectrum", tmp_path / "x", frequency=1.5)
 
 
-@pytest.mark.parametrize("analysis", RUNS)
+@pytest.mark.parametrize("analysis", ["spectrum", "variance"])
 def test_batches_make_no_odds(tmp_path, analysis):
     for size in (None, 1, 7):
         run(analysis, tmp_path / str(size), batch_size=size)
@@ -129,7 +129,7 @@ def test_batches_make_no_odds(tmp_path, analysis):
         pd.testing.assert_frame_equal(table(tmp_path / str(size), analysis), whole, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("analysis", RUNS)
+@pytest.mark.parametrize("analysis", ["spectrum", "variance"])
 def test_shards_in_any_order_and_folder_give_what_one_run_gives(tmp_path, analysis, monkeypatch):
     options = {"frequency": 0.3} if analysis == "spectrum" else {}
     run(analysis, tmp_path / "whole", **options)
@@ -137,7 +137,7 @@ def test_shards_in_any_order_and_folder_give_what_one_run_gives(tmp_path, analys
     assert run(analysis, tmp_path / "b", shard=(1, 2), echo=said.append, **options) == {}
     assert said == ["shard 2/2 is done; 2 portions of other shards are not there yet"]
     run(analysis, tmp_path / "a", shard=(0, 2), **options)
-    merging.merge([tmp_path / "a", tmp_path / "b"], tmp_path / "merged")
+    merging.merge([tmp_path / "a", tmp_path / "b"], tmp_path / "merged", ANALYSES.values())
     names = [analysis, "spectrum_at"] if analysis == "spectrum" else [analysis]
     for name in names:
         assert (tmp_path / "merged" / f"{name}.csv").read_bytes() == (tmp_path / "whole" / f"{name}.csv").read_bytes()
@@ -161,11 +161,11 @@ KILLED = """
 import sys
 import torch
 from a2mim.analysis.core import portions, speed
-from a2mim.analysis.probes import probes_pipeline
-from a2mim.analysis.core.pipeline import Images
+from analysing import analyse
+from a2mim.analysis.core.images import Images
 torch.set_num_threads(1)
 speed.SECONDS, portions.PORTION = 0.0, 8
-probes_pipeline.run_spectrum([sys.argv[1]], sys.argv[2], images=Images(limit=160), progress=False)
+analyse("spectrum", [sys.argv[1]], sys.argv[2], images=Images(limit=160), progress=False)
 """
 
 
@@ -191,7 +191,7 @@ def small_cnn(reference, monkeypatch):
         model, report = load_encoder(path, **options)
         return model, dataclasses.replace(report, input_size=(3, 32, 32))
 
-    monkeypatch.setattr(pipeline, "load_encoder", load)
+    monkeypatch.setattr(subjects, "load_encoder", load)
     return str(reference / "small_cnn.safetensors")
 
 
@@ -256,11 +256,12 @@ def test_a_single_image_has_no_interval(tmp_path):
     assert found.variance.notna().all()
 
 
-def test_without_a_limit_there_is_one_and_it_is_no_more_than_there_are(tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "LIMIT", 16)
-    pipeline.run_variance([RESNET], tmp_path / "a", images=Images(), progress=False)
+def test_without_a_limit_there_is_one_and_it_is_no_more_than_there_are(tmp_path):
+    record = dataclasses.replace(ANALYSES["variance"], most=16)
+    quiet = {"progress": False}
+    measuring.run(record, [RESNET], None, Images(), tmp_path / "a", **quiet).save(tmp_path / "a")
     assert table(tmp_path / "a", "variance").n_images.unique().tolist() == [16]
-    pipeline.run_variance([RESNET], tmp_path / "b", images=Images(), seed=3, layers=(), progress=False)
+    measuring.run(record, [RESNET], None, Images(seed=3), tmp_path / "b", **quiet).save(tmp_path / "b")
     assert json.loads((tmp_path / "b" / "variance.json").read_text())["images"]["seed"] == 3
     assert not table(tmp_path / "a", "variance").equals(table(tmp_path / "b", "variance"))
 

@@ -12,10 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from analysing import analyse
 
+from a2mim.analysis.analyses import ANALYSES
 from a2mim.analysis.core import merging, speed
-from a2mim.analysis.core.pipeline import Images
-from a2mim.analysis.interactions import interactions_pipeline as pipeline
+from a2mim.analysis.core.images import Images
+from a2mim.analysis.interactions import record
 from a2mim.errors import InputError
 
 PARTS = "interactions.parts"
@@ -35,7 +37,7 @@ def network():
 def run(network, output, **changes):
     images = changes.pop("images", Images(limit=4))
     checkpoints = changes.pop("checkpoints", [network])
-    return pipeline.run_interactions(checkpoints, output, images=images, **{**SMALL, **changes})
+    return analyse("interactions", checkpoints, output, images=images, **{**SMALL, **changes})
 
 
 def table(folder):
@@ -48,6 +50,7 @@ def test_the_same_call_takes_its_parts_and_other_settings_are_refused(tmp_path, 
         *(f"interactions.{ending}" for ending in ("csv", "json", "png", "pdf")),
         "interactions_rms.csv",
         "interactions_map.png",
+        "interactions_map.pdf",
     }
     first = table(tmp_path)
     assert first.n_images.unique().tolist() == [4]
@@ -72,11 +75,11 @@ def test_shards_in_any_order_and_folder_give_what_one_run_gives(tmp_path, networ
     run(network, tmp_path / "whole")
     said = []
     assert run(network, tmp_path / "b", shard=(1, 2), echo=said.append) == {}
-    assert "shard 2/2 is done; 2 images of other shards are not there yet" in said[-1]
+    assert "shard 2/2 is done; 2 portions of other shards are not there yet" in said[-1]
     with pytest.raises(InputError, match="of fashion-resnet-scratch: 2 of its parts are in none of the folders"):
-        merging.merge([tmp_path / "b"], tmp_path / "none")
+        merging.merge([tmp_path / "b"], tmp_path / "none", ANALYSES.values())
     run(network, tmp_path / "a", shard=(0, 2))
-    merging.merge([tmp_path / "a", tmp_path / "b"], tmp_path / "merged")
+    merging.merge([tmp_path / "a", tmp_path / "b"], tmp_path / "merged", ANALYSES.values())
     whole = table(tmp_path / "whole")
     assert table(tmp_path / "merged").equals(whole)
     # into one folder, as torchrun's processes write: the last one finishes
@@ -87,26 +90,26 @@ def test_shards_in_any_order_and_folder_give_what_one_run_gives(tmp_path, networ
         assert bool(written) == (rank == 0)
     assert table(tmp_path / "torchrun").equals(whole)
     other = dict(SMALL, n_pairs=5)
-    pipeline.run_interactions([network], tmp_path / "other", images=Images(limit=4), **other, shard=(1, 2))
+    analyse("interactions", [network], tmp_path / "other", images=Images(limit=4), **other, shard=(1, 2))
     with pytest.raises(InputError, match="parts of other settings: n_pairs"):
-        merging.merge([tmp_path / "a", tmp_path / "other"], tmp_path / "mixed")
+        merging.merge([tmp_path / "a", tmp_path / "other"], tmp_path / "mixed", ANALYSES.values())
 
 
 KILLED = """
 import sys
-from a2mim.analysis.interactions import interactions_pipeline
+from analysing import analyse
 from a2mim.analysis.core import speed
-from a2mim.analysis.core.pipeline import Images
+from a2mim.analysis.core.images import Images
 speed.SECONDS = 0.0
-interactions_pipeline.run_interactions(
-    [sys.argv[1]], sys.argv[2], images=Images(limit=6), grid=(4, 4), ratios=(0.2, 0.5, 0.8), n_pairs=12, progress=False,
-    batch_size=64,
+analyse(
+    "interactions", [sys.argv[1]], sys.argv[2], images=Images(limit=6), grid=(4, 4), ratios=(0.2, 0.5, 0.8), n_pairs=12,
+    progress=False, batch_size=64,
 )
 """
 
 
 def test_killed_at_any_moment_it_ends_with_the_same_bits(tmp_path, network):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
 
     def start(folder):
         return subprocess.Popen([sys.executable, "-c", KILLED, network, str(folder)], env=environment)
@@ -157,14 +160,14 @@ def test_the_cost_is_said_first_and_a_dry_run_ends_there(tmp_path, network):
 def test_a_budget_chooses_images_and_pairs(tmp_path, network):
     said = []
     small = {key: value for key, value in SMALL.items() if key != "n_pairs"}
-    pipeline.run_interactions([network], tmp_path, images=Images(), **small, evaluations=9000, echo=said.append)
+    analyse("interactions", [network], tmp_path, images=Images(), **small, evaluations=9000, echo=said.append)
     found = table(tmp_path)
     assert found.evaluations.sum() <= 9000
     assert found.n_images[0] > 4
     with pytest.raises(InputError, match="not enough for one image"):
-        pipeline.run_interactions([network], tmp_path / "b", images=Images(), **small, evaluations=20)
+        analyse("interactions", [network], tmp_path / "b", images=Images(), **small, evaluations=20)
     with pytest.raises(InputError, match="not enough for one image"):
-        pipeline.run_interactions([network], tmp_path / "b", images=Images(), **small, seconds=1e-6)
+        analyse("interactions", [network], tmp_path / "b", images=Images(), **small, seconds=1e-6)
 
 
 def test_only_images_that_are_classified_correctly(tmp_path, network, monkeypatch):
@@ -173,7 +176,7 @@ def test_only_images_that_are_classified_correctly(tmp_path, network, monkeypatc
     count = table(tmp_path).n_images[0]
     assert 40 <= count < 60
     assert f"{count} images that all networks get right" in said
-    monkeypatch.setattr(pipeline, "_right", lambda *_: False)
+    monkeypatch.setattr(record, "_right", lambda *_: False)
     with pytest.raises(InputError, match="none of the images is classified correctly"):
         run(network, tmp_path / "none", only_correct=True)
 
@@ -216,10 +219,10 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path, netwo
         with pytest.raises(InputError, match=message):
             run(network, tmp_path / "x", **changes)
     assert not list(tmp_path.rglob("*"))
-    with pytest.raises(InputError, match="shards have to agree on what they measure"):
+    with pytest.raises(InputError, match="--budget cannot be used with --shard"):
         run(network, tmp_path / "x", shard=(0, 2), seconds=60.0)
     with pytest.raises(InputError, match=f"no parts in {tmp_path}"):
-        merging.merge([tmp_path], tmp_path / "m")
+        merging.merge([tmp_path], tmp_path / "m", ANALYSES.values())
 
 
 def test_when_memory_runs_out_the_batch_is_halved(tmp_path, network, monkeypatch):

@@ -7,20 +7,21 @@ import pandas as pd
 import pytest
 import timm
 import torch
+from analysing import analyse
 from PIL import Image
 
 import a2mim
-from a2mim.analysis.core import portions
-from a2mim.analysis.core.pipeline import Images
+from a2mim.analysis.analyses import ANALYSES
+from a2mim.analysis.core import measuring
+from a2mim.analysis.core.images import Images
+from a2mim.analysis.reconstruction import errors, record
 from a2mim.analysis.reconstruction import pictures as reconstruction
-from a2mim.analysis.reconstruction import reconstruct_pipeline
-from a2mim.analysis.reconstruction.reconstruct_pipeline import run_reconstruct
 from a2mim.checkpoint import export_safetensors, save_checkpoint
 from a2mim.errors import InputError
 
 ARGS = dict(channels=[8, 16, 24, 32], stem_width=4)
 SKIMAGE = pytest.mark.skipif(
-    bool(reconstruction.no_ssim((32, 32))), reason="SSIM needs scikit-image: pip install 'a2mim[ssim]'"
+    bool(errors.no_ssim((32, 32))), reason="SSIM needs scikit-image: pip install 'a2mim[ssim]'"
 )
 
 
@@ -43,9 +44,10 @@ def models(tmp_path_factory):
 
 
 def run(checkpoints, output, **options):
-    images = Images(seed=3) if "given" in options else Images(limit=10, seed=3)
+    given = tuple(options.pop("given", ()))
+    images = Images(seed=3, given=given) if given else Images(limit=10, seed=3)
     options = {"images": images, "seed": 3, "device": "cpu", "progress": False, "shown": 2} | options
-    return run_reconstruct(checkpoints, output, **options)
+    return analyse("reconstruct", checkpoints, output, **options)
 
 
 def tables(written):
@@ -93,11 +95,9 @@ def test_several_models_with_and_without_token(models, tmp_path):
 def test_numbers_and_pictures_are_those_of_the_panels(models, tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(
-        reconstruct_pipeline.reconstruction_figure,
+        record.figures,
         "plot",
-        lambda models, captions, plot=reconstruct_pipeline.reconstruction_figure.plot: (
-            drawn.append((models, captions)) or plot(models, captions)
-        ),
+        lambda models, captions, plot=record.figures.plot: drawn.append((models, captions)) or plot(models, captions),
     )
     table = tables(run(models[:1], tmp_path, shown=3))["csv"]
     model, report = a2mim.load_masked_model(models[0])
@@ -105,7 +105,7 @@ def test_numbers_and_pictures_are_those_of_the_panels(models, tmp_path, monkeypa
     assert table.image.tolist() == batch.indices.tolist()
     mask = reconstruction.masks(batch.indices.tolist(), (32, 32), (4, 4), 0.5, seed=3)
     shown = reconstruction.panels(model, batch.images, mask)
-    wanted = reconstruction.scores(shown, mask)
+    wanted = errors.scores(shown, mask)
     assert table.psnr.tolist() == pytest.approx(wanted.psnr.tolist(), rel=1e-5)
     ((pictures,), captions) = (list(drawn[0][0].values()), drawn[0][1]["one"])
     few = next(iter(Images(limit=3, seed=3).loader(report, 3))).indices.tolist()
@@ -123,14 +123,13 @@ def test_the_batch_size_changes_nothing(models, tmp_path):
 
 
 def test_shards_and_a_run_that_goes_on_give_the_same_bits(models, tmp_path, monkeypatch):
-    monkeypatch.setattr(portions, "PORTION", 4)
-    whole = run(models, tmp_path / "whole")
+    whole = run(models, tmp_path / "whole", portion=4)
     said = []
-    assert run(models, tmp_path / "shards", shard=(1, 2), echo=said.append) == {}
+    assert run(models, tmp_path / "shards", portion=4, shard=(1, 2), echo=said.append) == {}
     assert "2/2 is done" in said[-1]
-    shards = run(models, tmp_path / "shards", shard=(0, 2))
+    shards = run(models, tmp_path / "shards", portion=4, shard=(0, 2))
 
-    measure, calls = reconstruct_pipeline._measure, []
+    measure, calls = record._measure, []
 
     def interrupted(*arguments):
         calls.append(arguments)
@@ -138,21 +137,21 @@ def test_shards_and_a_run_that_goes_on_give_the_same_bits(models, tmp_path, monk
             raise KeyboardInterrupt
         return measure(*arguments)
 
-    monkeypatch.setattr(reconstruct_pipeline, "_measure", interrupted)
+    monkeypatch.setattr(record, "_measure", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run(models, tmp_path / "again")
-    again = run(models, tmp_path / "again")
+        run(models, tmp_path / "again", portion=4)
+    again = run(models, tmp_path / "again", portion=4)
     assert len(calls) == 2 + 5  # six portions, of which one was kept
     for key in ("csv", "summary", "bands", "png"):
         assert whole[key].read_bytes() == shards[key].read_bytes() == again[key].read_bytes()
     with pytest.raises(InputError, match=r"other settings: mask_ratio is 0\.5 there, 0\.75 here"):
-        run(models, tmp_path / "again", mask_ratio=0.75)
+        run(models, tmp_path / "again", portion=4, mask_ratio=0.75)
 
 
 def test_results_are_written_from_parts_alone(models, tmp_path):
     written = run(models, tmp_path / "a")
     folders = sorted((tmp_path / "a" / "reconstruct.parts").iterdir())
-    again = reconstruct_pipeline.write(tmp_path / "b", folders, {})
+    again = measuring.collect(ANALYSES["reconstruct"], folders, {}).save(tmp_path / "b")
     assert written.keys() == again.keys()
     for key in ("csv", "summary", "bands", "png"):
         assert written[key].read_bytes() == again[key].read_bytes()
@@ -218,9 +217,9 @@ def test_given_images_are_all_drawn_in_their_order(models, tmp_path):
         run(models[:1], tmp_path / "out", given=[str(tmp_path / "not.png")])
     with pytest.raises(InputError, match="is a folder; give it as --data-dir"):
         run(models[:1], tmp_path / "out", given=[str(tmp_path)])
-    for images, asked in ((Images(limit=5), "5 images"), (Images("folder", "photos"), "photos")):
-        with pytest.raises(InputError, match=f"image files are given, and {asked} of a data set asked for"):
-            run(models[:1], tmp_path / "both", given=[str(paths[0])], images=images)
+    for images, asked in ((dict(limit=5), "5 images"), (dict(dataset="folder", data_dir="photos"), "photos")):
+        with pytest.raises(InputError, match=f"image files are given, and {asked} of a data set too"):
+            Images(given=(str(paths[0]),), **images)
     only = run(models[:1], tmp_path / "only", given=[str(paths[0])])
     assert tables(only)["summary"].ci_low.isna().all()
 
@@ -248,7 +247,7 @@ def test_ssim_is_a_column(models, tmp_path):
 
 
 def test_without_the_extra_there_is_no_ssim_and_a_note_says_so(models, tmp_path, monkeypatch):
-    monkeypatch.setattr(reconstruction.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(errors.importlib.util, "find_spec", lambda name: None)
     said = []
     written = run(models, tmp_path, echo=said.append)
     assert list(tables(written)["csv"].columns) == ["checkpoint", "token", "image", "l1", "psnr"]
