@@ -139,22 +139,22 @@ def _fields(settings: type[Any]) -> list[Callable[..., Any]]:
 
 def _option(entry: dataclasses.Field[Any], hint: Any) -> Callable[..., Any]:
     """The flag of a field: how it is read follows from its ``kind``, its choices, or its type."""
-    told = entry.metadata
-    flag = f"--{told.get('flag') or entry.name.replace('_', '-')}"
-    default = told.get("shown") or _text(entry.default)
+    about = entry.metadata
+    flag = f"--{about.get('flag') or entry.name.replace('_', '-')}"
+    default = about.get("shown") or _text(entry.default)
     shown = f"  [default: {default}]" if default else ""
-    keywords: dict[str, Any] = {"help": told["help"] + shown, "default": None}
+    keywords: dict[str, Any] = {"help": about["help"] + shown, "default": None}
     plain = next((one for one in typing.get_args(hint) if one is not type(None)), hint)
-    if told.get("kind") == "names":
+    if about.get("kind") == "names":
         keywords |= {"multiple": True}
-    elif kind := told.get("kind"):
+    elif kind := about.get("kind"):
         keywords |= {"type": KINDS[kind]()}
-    elif told["choices"]:
-        keywords |= {"type": click.Choice(told["choices"])}
+    elif about["choices"]:
+        keywords |= {"type": click.Choice(about["choices"])}
     elif plain is bool:
-        keywords = {"help": told["help"], "is_flag": True, "default": None}
-    elif told["between"]:
-        low, high = told["between"]
+        keywords = {"help": about["help"], "is_flag": True, "default": None}
+    elif about["between"]:
+        low, high = about["between"]
         span = click.IntRange if plain is int else click.FloatRange
         keywords |= {"type": span(low, None if high == float("inf") else high)}
     else:

@@ -34,7 +34,7 @@ class MappedSource(ImageSource):
     def check(self, num_classes: int, network: str) -> None:
         """Raise InputError, with the class that does not fit, unless the map is one to so many classes."""
         if self._whole and len(self.classes) != num_classes:
-            raise InputError(f"the class map has {len(self.classes)} classes, {network} tells {num_classes} apart")
+            raise InputError(f"the class map has {len(self.classes)} classes, {network} has {num_classes}")
         for name, number in zip(self.source.classes, self._numbers.tolist(), strict=True):
             if number >= num_classes:
                 raise InputError(

@@ -14,7 +14,7 @@ def auto_grid(img_size: Sequence[int]) -> tuple[int, int]:
 
 
 def check_grid(grid: tuple[int, int], height: int, width: int) -> None:
-    """Raise InputError unless the grid divides an image of so many pixels."""
+    """Raise InputError unless the grid divides an image of height x width pixels."""
     if min(grid) < 1 or height % grid[0] or width % grid[1]:
         raise InputError(
             f"a grid of {grid[0]}x{grid[1]} does not divide an image of {height}x{width} pixels; "

@@ -236,7 +236,7 @@ def _share(shard: Shard | None, device: str) -> tuple[Shard, str]:
     """Which share (k, n) of the work is this process's, and its device; torchrun sets both in the environment."""
     if shard is not None:
         if not 0 <= shard[0] < shard[1]:
-            raise InputError(f"there is no shard {shard[0] + 1} of {shard[1]}")
+            raise InputError(f"shard {shard[0] + 1} of {shard[1]} is out of range; shards are 1 to {shard[1]}")
         return shard, device
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     if world > 1 and device == "auto" and torch.cuda.is_available():
@@ -330,7 +330,7 @@ def _numbers(settings: Mapping[str, Any]) -> list[int]:
 
 
 def plain(settings: Any) -> dict[str, Any]:
-    """Settings as JSON holds them; a class whose file says less or more has a ``to_json`` of its own."""
+    """Settings as JSON holds them: by their own ``to_json``, else all fields."""
     return settings.to_json() if hasattr(settings, "to_json") else dataclasses.asdict(settings)
 
 

@@ -1,4 +1,4 @@
-"""Results of parts that several processes left in folders of their own."""
+"""Results from parts that several processes left in their own folders."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def _refuse_unlike(analysis: Analysis[Any], folders: Sequence[str | Path]) -> No
             if names[0] == names[1]:
                 continue  # parts of one network are compared as they are joined
             own = {key: first.get(key) for key in ("name", "network")}
-            if told := parts.difference(first, found | own, f"for {names[0]}", f"for {names[1]}"):
-                raise InputError(f"{analysis.name}: networks that are joined must have the same settings: {told}")
+            if unlike := parts.difference(first, found | own, f"for {names[0]}", f"for {names[1]}"):
+                raise InputError(f"{analysis.name}: networks that are joined must have the same settings: {unlike}")
 
 
 def _settings(analysis: Analysis[Any], folder: str | Path) -> list[Path]:

@@ -30,7 +30,7 @@ def save(
 ) -> dict[str, Path]:
     """Write ``<output>/<analysis>.csv``, ``.json``, ``.png`` and ``.pdf``; returns their paths by ending.
 
-    None of the four takes its name before all are written, so that a table never stands beside an older picture.
+    None of the four takes its name before all are written, so that a table never lies beside an older picture.
 
     Args:
         table: tidy, first column ``checkpoint``; floats are written with all their digits.

@@ -1,4 +1,4 @@
-"""Parts of a long analysis: what is finished lies in files of its own, so that it is never computed twice.
+"""Parts of a long analysis: what is finished is kept in files, so that it is never computed twice.
 
 A folder of parts has ``settings.json``, what all parts have in common, and one ``<name>.npz`` for each image. Every
 write is atomic: a process may be killed at any moment, and several may write into one folder.
@@ -94,7 +94,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
     try:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{folder / SETTINGS} is no JSON: {error}") from error
+        raise InputError(f"{folder / SETTINGS} is not JSON: {error}") from error
     return settings if isinstance(settings, dict) else {}
 
 

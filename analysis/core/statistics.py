@@ -44,7 +44,7 @@ def resampled_means(values: Floats, generator: np.random.Generator) -> Floats:
 
 
 def _scale(values: Floats, means: Floats) -> Floats:
-    """Standard error that the values tell over the one that the resamples have, for each ratio."""
+    """Standard error by the values, divided by that of the resamples, for each ratio."""
     n = values.shape[0]
     units = values.mean(axis=2) if n > 1 else values[0].T  # (N, ratios), or (P, ratios) of a single image
     if len(units) == 1:

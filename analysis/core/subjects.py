@@ -120,7 +120,7 @@ def load_subjects(
         model, report = load(one, **options)
         for remark in report.remarks():
             echo(f"{name}: {remark}")
-        # NHWC is up to four times faster for convolutions on a CPU, and makes no odds to the rest
+        # NHWC is up to four times faster for convolutions on a CPU, and makes no difference elsewhere
         found.append(Subject(name, model.to(place).to(memory_format=torch.channels_last), report))
     return found
 
@@ -132,7 +132,7 @@ def _names(paths: Sequence[str], names: Sequence[str]) -> list[str]:
     if len(set(called)) < len(called):
         called = [str(path) for path in paths]
     if len(set(called)) < len(called):
-        raise InputError("the same checkpoint is given twice; tell them apart with --name")
+        raise InputError("the same checkpoint is given twice; give each a name with --name")
     return called
 
 

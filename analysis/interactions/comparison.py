@@ -65,8 +65,8 @@ def conclusion(name: str, result: InteractionResult, reference_name: str, refere
     """One sentence: at which orders J differs, and whether ``result`` has more interactions of middle orders."""
     table = compare(result, reference)
     sides = {"higher": table.ratio[table.J_ci_low > 0], "lower": table.ratio[table.J_ci_high < 0]}
-    told = [f"{side} at {', '.join(f'{ratio:.2g}n' for ratio in at)}" for side, at in sides.items() if len(at)]
-    sentence = f"J of {name} against {reference_name}: {' and '.join(told) or 'told apart at no order'}"
+    parts = [f"{side} at {', '.join(f'{ratio:.2g}n' for ratio in at)}" for side, at in sides.items() if len(at)]
+    sentence = f"J of {name} against {reference_name}: {' and '.join(parts) or 'no order differs'}"
     if _middle(result).any():
         difference, low, high = middle_difference(result, reference)
         shown = "no difference shown" if low <= 0 <= high else "more of them" if low > 0 else "fewer of them"

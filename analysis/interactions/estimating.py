@@ -102,7 +102,7 @@ def ratios_of(orders: Sequence[int], n_players: int) -> tuple[float, ...]:
     found = []
     for order in orders:
         if not 0 <= order <= n_players - 2:
-            raise InputError(f"order {order} cannot be: of {n_players} players a pair leaves {n_players - 2}")
+            raise InputError(f"order {order} is out of range: {n_players} players allow 0 to {n_players - 2}")
         ratio = order / max(n_players - 2, 1)
         found.append(ratio if int((n_players - 2) * ratio) == order else math.nextafter(ratio, 1))
     return tuple(found)
@@ -254,7 +254,7 @@ def estimate(
                 raise InputError(f"{len(image.pairs)} pairs in one image and {len(found[0].pairs)} in another")
             found.append(image)
     if not found:
-        raise InputError("no games given: there is no image to measure")
+        raise InputError("no games given; give at least one")
     return summarise(ratios, n_players, found, about)
 
 

@@ -41,7 +41,7 @@ class Measured(NamedTuple):
 
 
 class Once:
-    """A game that is never asked for one coalition twice; ``evaluations`` counts what it was asked for.
+    """A game that evaluates no coalition twice; ``evaluations`` counts the coalitions that were evaluated.
 
     ``forget`` bounds what is remembered: the scores of one order, and of those that its neighbours share with it.
     """

@@ -68,7 +68,7 @@ class PatchGame:
         image: (3, H, W), normalised as the model expects.
         label: class whose score is asked for.
         grid: (rows, cols) of players; they divide H and W. Player k is the cell of row k // cols, column k % cols.
-        baseline: what stands where a player is absent: ``dataset-mean`` (0 after normalisation, the published choice),
+        baseline: what hidden patches are replaced with: ``dataset-mean`` (0 after normalisation, the published choice),
             ``image-mean``, ``black`` (needs ``mean`` and ``std``), ``blur``, ``noise``, or a tensor that broadcasts to
             (3, H, W).
         score: ``log-odds`` (the paper's), ``log-prob`` or ``logit``.

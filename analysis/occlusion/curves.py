@@ -141,7 +141,7 @@ def sweep(
 
     Raises:
         InputError: ratios outside 0 to 1, a grid that does not divide the images, labels that the classifier lacks, a
-            model without a classifier, no images. RunError: logits that are no numbers.
+            model without a classifier, no images. RunError: logits that are not finite.
     """
     question = Occlusion(grid, tuple(ratios), runs, fill, patches, nested, batch_shared_mask, seed)
     place = torch.device(device) if device is not None else next(model.parameters(), torch.empty(0)).device
@@ -211,7 +211,7 @@ def correct(
         raise RunError("the model gave logits that are not finite; are its weights sound?")
     answer = np.empty((len(images), question.runs, len(question.ratios)), dtype=bool)
     for (run, column), row in zip(jobs, right.cpu().numpy(), strict=True):
-        answer[:, run:, column] = row[:, None]  # where all runs are one, the first stands for all
+        answer[:, run:, column] = row[:, None]  # where all runs are equal, the first one counts for all
     return answer
 
 

@@ -62,7 +62,7 @@ def measures(accuracy: Floats, ratios: Sequence[float]) -> dict[str, Floats]:
 def resampled_curves(correct: Bools, seed: int, runs_too: bool = False) -> Floats:
     """Bootstrap of the curve: bool (images, runs, ratios) -> (resamples, ratios), 0 to 1; see ``resampled_means``.
 
-    Images are drawn with replacement. Each image has masks of its own in every run, so that drawing images draws masks
+    Images are drawn with replacement. Each image has its own masks in every run, so that drawing images draws masks
     as well; where a run's masks are shared by all images (``runs_too``), runs are drawn besides, and what each of the
     two draws changes is added. Equal seeds draw the same images and runs, which makes differences between models
     paired. NaN for one image, which says nothing of others.

@@ -70,7 +70,7 @@ def attention_mass(model: nn.Module, images: torch.Tensor, head: int | None = No
     mass = looking[:, prefix:]
     grid = grid_of(mass.shape[1], (images.shape[-2], images.shape[-1]))
     if grid is None:
-        raise InputError(f"{mass.shape[1]} patches are no grid over images of {tuple(images.shape[-2:])}")
+        raise InputError(f"{mass.shape[1]} patches do not form a grid over images of {tuple(images.shape[-2:])}")
     return mass.unflatten(1, grid)
 
 

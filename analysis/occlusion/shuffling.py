@@ -68,6 +68,6 @@ def shuffle(images: torch.Tensor, indices: Sequence[int], side: int, *, run: int
 
 
 def check_side(side: int, height: int, width: int) -> None:
-    """Raise InputError unless side x side cells divide images of so many pixels."""
+    """Raise InputError unless side x side cells divide an image of height x width pixels."""
     if side < 1 or height % side or width % side:
         raise InputError(f"a shuffle of {side}x{side} cells does not divide images of {height}x{width} pixels")

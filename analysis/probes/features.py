@@ -15,13 +15,13 @@ from a2mim.encoders.layouts import Layout
 from a2mim.errors import InputError
 
 CONTAINERS = (nn.Sequential, nn.ModuleList)
-ATTENTION = ":attn"  # the residual stream of a block after its attention; no module of its own has it as output
+ATTENTION = ":attn"  # the residual stream of a block after its attention; no module has it as its output
 
 
 class Captured:
     """What ``capture`` gives: ``maps`` of the last forward pass, {layer: what is kept}, in the order of execution.
 
-    ``left_out`` names the layers whose features are no map over the image (pooled, transposed, without a grid).
+    ``left_out`` names the layers whose features are not a map over the image (pooled, transposed, without a grid).
     """
 
     def __init__(self) -> None:
@@ -51,11 +51,11 @@ def capture(
             Default: a copy.
 
     Raises:
-        InputError: a layer that the model lacks (with those near it), or one whose output is no map over the image.
+        InputError: a layer that the model lacks (with those near it), or one whose output is not a map over the image.
             What ``reduce`` raises.
     """
     if hasattr(model, "reroll"):
-        raise InputError(f"a {type(model).__name__} keeps its tokens in an order of its own, in which they are no map")
+        raise InputError(f"a {type(model).__name__} keeps its tokens in its own order, in which they are not a map")
     explicit = layers is not None
     wanted = list(layers) if layers is not None else default_layers(model)
     known = dict(model.named_modules())
@@ -153,7 +153,7 @@ def _check(layer: str, known: dict[str, nn.Module]) -> None:
         near = difflib.get_close_matches(layer, known, n=5, cutoff=0.5) or list(known)[1:6]
         raise InputError(f"the model has no layer '{layer}'; near it: {', '.join(near)}")
     if layer.endswith(ATTENTION) and not _is_transformer(known[name]):
-        raise InputError(f"'{name}' is no block of attention and MLP; '{layer}' does not exist")
+        raise InputError(f"'{name}' is not a block of attention and MLP; '{layer}' does not exist")
 
 
 def _watch(layer: str, known: dict[str, nn.Module], keep: Callable[[str, Any], None]) -> list[Any]:

@@ -222,7 +222,7 @@ def test_mistakes_in_analyses(runs, tmp_path):
         (tmp_path / "three" / label).mkdir(parents=True)
         Image.new("RGB", (32, 32)).save(tmp_path / "three" / label / "x.png")
     said = one_line("analyze", "interactions", runs / "f", "--data-dir", tmp_path / "three", *out)
-    assert "3 classes, f tells 10 apart" in said
+    assert "3 classes, f has 10" in said
     assert not list(tmp_path.glob("*.csv"))
 
 

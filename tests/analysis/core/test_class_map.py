@@ -75,5 +75,5 @@ def test_a_map_to_more_classes_than_the_network_has_is_refused(tmp_path):
     synset = ImageNetInfo("imagenet-1k").label_names()[0]
     whole = mapped(source(tmp_path / "synsets", synset), "imagenet-1k")
     whole.check(1000, "net")
-    with pytest.raises(InputError, match="the class map has 1000 classes, net tells 21841 apart"):
+    with pytest.raises(InputError, match="the class map has 1000 classes, net has 21841"):
         whole.check(21841, "net")

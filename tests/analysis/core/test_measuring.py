@@ -72,7 +72,7 @@ def test_shards_do_what_one_process_does(cnn, tmp_path, workers):
     result = run(cnn, tmp_path / "shards", counts[0], images=images, shard=(0, 2))
     assert [count.calls for count in counts] == [2, 1]
     assert values(result).tobytes() == whole.tobytes()
-    with pytest.raises(InputError, match="there is no shard 4 of 3"):
+    with pytest.raises(InputError, match="shard 4 of 3 is out of range"):
         run(cnn, tmp_path / "none", shard=(3, 3))
 
 

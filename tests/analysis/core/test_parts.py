@@ -47,5 +47,5 @@ def test_parts_are_merged_and_those_of_other_settings_refused(tmp_path):
     with pytest.raises(InputError, match="e holds no parts"):
         merge([tmp_path / "e"], tmp_path / "c")
     (tmp_path / "e" / SETTINGS).write_text("{")
-    with pytest.raises(InputError, match="is no JSON"):
+    with pytest.raises(InputError, match="is not JSON"):
         merge([tmp_path / "e"], tmp_path / "f")

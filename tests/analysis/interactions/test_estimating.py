@@ -219,7 +219,7 @@ def test_orders_may_be_given_by_number():
     assert by_number.orders.tolist() == [0, 3, 7]
     assert by_number.to_frame().equals(by_ratio.to_frame())
     for order in (-1, 8):
-        with pytest.raises(InputError, match=f"order {order} cannot be: of 9 players a pair leaves 7"):
+        with pytest.raises(InputError, match=f"order {order} is out of range: 9 players allow 0 to 7"):
             estimate([random_game(9, 0)], 9, grid=(3, 3), orders=[2, order])
 
 

@@ -211,9 +211,9 @@ def test_amp_says_its_noise(tmp_path, network):
 def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path, network):
     for changes, message in (
         (dict(grid=(5, 5)), "a grid of 5x5 does not divide"),
-        (dict(shard=(3, 3)), "there is no shard 4 of 3"),
+        (dict(shard=(3, 3)), "shard 4 of 3 is out of range"),
         (dict(ratios=(1.5,)), "ratio 1.5 is outside 0 to 1"),
-        (dict(ratios=None, orders=(3, 15)), "order 15 cannot be: of 16 players a pair leaves 14"),
+        (dict(ratios=None, orders=(3, 15)), "order 15 is out of range: 16 players allow 0 to 14"),
         (dict(orders=(3,)), "orders are given as ratios and as numbers"),
     ):
         with pytest.raises(InputError, match=message):

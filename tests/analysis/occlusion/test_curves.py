@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from patch_readers import CountsPatches, ReadsOnePatch
 from torch import nn
 
 from a2mim.analysis.occlusion import curves
@@ -11,75 +12,12 @@ from a2mim.errors import InputError, RunError
 GRID = (4, 4)
 
 
-class ReadsOnePatch(nn.Module):
-    """Class 1 where the patch at (row, col) is visible (its pixels are 1), class 0 where it is hidden."""
-
-    def __init__(self, row, col):
-        super().__init__()
-        self.row, self.col = row, col
-
-    def forward(self, images):
-        patch = images[:, 0, 2 * self.row, 2 * self.col]
-        return torch.stack([0.5 - patch, patch - 0.5], dim=1)
-
-
-class CountsPatches(nn.Module):
-    """Class 1 where at least ``least`` patches are visible."""
-
-    def __init__(self, least):
-        super().__init__()
-        self.least = least
-
-    def forward(self, images):
-        visible = images[:, 0, ::2, ::2].sum((1, 2))
-        return torch.stack([self.least - 0.5 - visible, visible - self.least + 0.5], dim=1)
-
-
 def batches(n=14, size=7, indices=True):
     for start in range(0, n, size):
         count = min(size, n - start)
         labels = torch.ones(count, dtype=torch.int64)
         images = torch.ones(count, 3, 8, 8)
         yield (images, labels, torch.arange(start, start + count)) if indices else (images, labels)
-
-
-@pytest.mark.parametrize("ratio", [0, 0.1, 0.3, 0.5, 0.77, 1])
-def test_masks_hide_exactly_the_rounded_share(ratio):
-    mask = curves.occlusion_masks(range(20), (14, 14), ratio, run=0)
-    assert (mask.sum((1, 2)) == round(ratio * 196)).all()
-    assert mask.dtype == torch.bool
-
-
-def test_halves_round_up():
-    assert [curves.n_masked(ratio, 5) for ratio in (0.1, 0.3, 0.5)] == [1, 2, 3]
-
-
-def test_masks_are_uniform_and_differ_by_image_run_ratio_and_seed():
-    mask = curves.occlusion_masks(range(20000), GRID, 0.25, run=0)
-    assert np.allclose(mask.float().mean(0), 0.25, atol=0.015)
-    both = (mask[:, 0, 0] & mask[:, 0, 1]).float().mean()  # 4 of 16 without replacement
-    assert both == pytest.approx(4 / 16 * 3 / 15, abs=0.006)
-    first = curves.occlusion_masks(range(50), GRID, 0.5, run=0)
-    for other in (dict(run=1), dict(run=0, seed=1)):
-        assert not torch.equal(first, curves.occlusion_masks(range(50), GRID, 0.5, **other))
-    assert len({tuple(row.flatten().tolist()) for row in first}) > 45
-
-
-def test_masks_of_two_ratios_are_drawn_apart():
-    few, many = (curves.occlusion_masks(range(20000), GRID, ratio, run=0) for ratio in (0.25, 0.5))
-    assert (few & many).float().mean() == pytest.approx(0.25 * 0.5, abs=0.003)  # nested masks would share 0.25
-
-
-def test_a_mask_does_not_depend_on_the_other_ratios():
-    alone = curves.sweep(ReadsOnePatch(1, 2), batches(), grid=GRID, ratios=(0.5,), runs=2)
-    among = curves.sweep(ReadsOnePatch(1, 2), batches(), grid=GRID, ratios=(0.9, 0.5, 0.2), runs=3)
-    assert alone.accuracy[:, 0].tolist() == among.accuracy[:2, 1].tolist()
-
-
-def test_a_mask_belongs_to_its_image():
-    together = curves.occlusion_masks([3, 7, 11], GRID, 0.5, run=2, seed=9)
-    alone = curves.occlusion_masks([7], GRID, 0.5, run=2, seed=9)
-    assert torch.equal(together[1], alone[0])
 
 
 def test_a_classifier_that_reads_one_patch_gives_exactly_the_expected_curve():
@@ -96,6 +34,12 @@ def test_a_classifier_that_reads_one_patch_gives_exactly_the_expected_curve():
 def test_a_classifier_that_counts_patches_falls_at_its_threshold():
     result = curves.sweep(CountsPatches(8), batches(), grid=GRID, ratios=(0, 0.25, 0.5, 0.5625, 0.75, 1), runs=2)
     assert result.accuracy.tolist() == [[1, 1, 1, 0, 0, 0]] * 2
+
+
+def test_a_mask_does_not_depend_on_the_other_ratios():
+    alone = curves.sweep(ReadsOnePatch(1, 2), batches(), grid=GRID, ratios=(0.5,), runs=2)
+    among = curves.sweep(ReadsOnePatch(1, 2), batches(), grid=GRID, ratios=(0.9, 0.5, 0.2), runs=3)
+    assert alone.accuracy[:, 0].tolist() == among.accuracy[:2, 1].tolist()
 
 
 def test_nested_masks_keep_what_smaller_ratios_hide():
@@ -137,40 +81,6 @@ def test_a_saliency_is_needed_and_has_the_grid_of_the_occlusion():
         curves.sweep(
             ReadsOnePatch(0, 0), batches(), grid=GRID, patches="salient", saliency=lambda x: torch.rand(len(x), 2, 2)
         )
-
-
-def test_a_shuffle_moves_whole_cells_and_loses_none():
-    images = torch.arange(2 * 3 * 8 * 8).float().view(2, 3, 8, 8)
-    moved = curves.shuffle(images, [5, 9], 4, run=0)
-
-    def cells(image):
-        return {tuple(cell.flatten().tolist()) for row in image.split(2, 1) for cell in row.split(2, 2)}
-
-    for before, after in zip(images, moved, strict=True):
-        assert cells(before) == cells(after)
-        assert not torch.equal(before, after)
-    assert torch.equal(curves.shuffle(images, [5, 9], 1, run=0), images)
-    assert torch.equal(curves.shuffle(images[1:], [9], 4, run=0)[0], moved[1])  # its order is the image's own
-    assert not torch.equal(curves.shuffle(images, [5, 9], 4, run=1), moved)
-    with pytest.raises(InputError, match="3x3 cells does not divide"):
-        curves.shuffle(images, [5, 9], 3, run=0)
-
-
-def test_every_place_is_equally_likely_in_a_shuffle():
-    images = torch.arange(4.0).view(1, 1, 2, 2).expand(4000, 1, 2, 2)
-    moved = curves.shuffle(images, range(4000), 2, run=0).flatten(1)
-    for place in range(4):
-        assert np.allclose(np.bincount(moved[:, place].long()) / 4000, 0.25, atol=0.03)
-
-
-def test_a_classifier_that_counts_patches_does_not_mind_a_shuffle():
-    images, labels = torch.ones(6, 3, 8, 8), torch.ones(6, dtype=torch.int64)
-    images[:, :, :2, :2] = 0
-    ask = lambda model: curves.shuffled_correct(model, images, labels, range(6), (1, 2, 4), runs=3)  # noqa: E731
-    assert ask(CountsPatches(15)).all()
-    one_patch = ask(ReadsOnePatch(0, 0))
-    assert not one_patch[:, :, 0].any()
-    assert one_patch[:, :, 2].mean() > 0.7  # 15 of 16 patches would do
 
 
 def test_equal_runs_are_only_those_that_draw_nothing():

@@ -194,7 +194,7 @@ def test_a_part_of_the_classes_by_a_class_map(tmp_path):
             pixels = generator.integers(0, 256, (32, 32, 3), np.uint8)
             Image.fromarray(pixels).save(tmp_path / "images" / name / f"{k}.png")
     images = dict(dataset="folder", data_dir=str(tmp_path / "images"), workers=0)
-    with pytest.raises(InputError, match=r"2 classes, fashion-resnet-scratch tells 10 apart; .* --class-map FILE"):
+    with pytest.raises(InputError, match=r"2 classes, fashion-resnet-scratch has 10; .* --class-map FILE"):
         run(tmp_path / "a", images=Images(**images))
     (tmp_path / "map.json").write_text('{"boot": 3, "shirt": 6}')
     run(tmp_path / "b", images=Images(**images, class_map=str(tmp_path / "map.json")))
