@@ -1,5 +1,8 @@
 """Multi-order interactions between image patches (section 3.2 of the paper): Eq. (1) I(m) and Eq. (2) J(m).
 
+Sources: "Architecture-Agnostic Masked Image Modeling – From ViT back to CNN" (arXiv 2205.13943), section 3.2 and
+appendix B.2; "Discovering and Explaining the Representation Bottleneck of DNNs" (arXiv 2111.06236), which defines the orders.
+
 ``estimate`` needs games only (see ``games.py``). What it draws for an image, pairs and contexts, depends on the seed
 and the image's id alone, so that several models, in any order and batch size, are asked the same questions.
 """
@@ -215,6 +218,13 @@ def estimate(
         ids: what each image is called in the seeds; by default its game's ``id``, else its position.
         parts: where finished orders are kept, so that an interrupted estimate goes on from them.
         progress: label of a progress bar, which knows the time left if ``games`` has a length; none without it.
+
+    Example:
+        >>> import numpy as np
+        >>> of_two = lambda coalitions: 1.0 * (coalitions[:, :2].all(axis=1))  # players 0 and 1 interact, no others do
+        >>> result = estimate([of_two], 4, ratios=(0.0, 1.0), pairs=[(0, 1), (2, 3)])
+        >>> result.strength.tolist()
+        [0.5, 0.5]
 
     Raises:
         InputError: a setting that cannot be, no games, a game whose scores have the wrong shape.

@@ -84,6 +84,12 @@ def pair_deltas(game: Game, pairs: npt.ArrayLike, contexts: npt.ArrayLike) -> Fl
     Returns:
         float64 (P, T), in units of the score.
 
+    Example:
+        >>> import numpy as np
+        >>> both_or_nothing = lambda coalitions: 2.0 * (coalitions[:, 0] & coalitions[:, 1])
+        >>> pair_deltas(both_or_nothing, [(0, 1)], np.zeros((1, 1, 3), dtype=bool))
+        array([[2.]])
+
     Raises:
         InputError: shapes that do not fit, a player that does not exist, i = j, or a context that holds i or j.
         RunError: a score that is not finite.

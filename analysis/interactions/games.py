@@ -78,6 +78,13 @@ class PatchGame:
         device: where the model lies; without it, the device of its first parameter.
         id: which image this is; names the seeds of its draws, so give all models the same id for the same image.
 
+    Example:
+        >>> import numpy as np, torch
+        >>> brightness = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+        >>> game = PatchGame(brightness, torch.ones(3, 4, 4), label=0, grid=(2, 2), score="logit")
+        >>> game(np.array([[True] * 4, [True, False, False, False]]))
+        array([1.  , 0.25])
+
     Raises:
         InputError: an image of another shape, a label outside the classes, a grid that does not divide the image, an
             unknown baseline or score.

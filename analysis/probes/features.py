@@ -50,6 +50,14 @@ def capture(
             its own memory format, and the network may overwrite it later: what is kept must not share its memory.
             Default: a copy.
 
+    Example:
+        >>> import torch
+        >>> model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+        >>> with torch.inference_mode(), capture(model, ["0"]) as captured:
+        ...     logits = model(torch.zeros(2, 3, 8, 8))
+        >>> captured.maps["0"].shape
+        torch.Size([2, 4, 6, 6])
+
     Raises:
         InputError: a layer that the model lacks (with those near it), or one whose output is not a map over the image.
             What ``reduce`` raises.

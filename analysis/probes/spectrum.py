@@ -1,4 +1,8 @@
-"""Fourier spectra of feature maps (section 3.3, Figure 3 a): how much of each frequency a layer lets through."""
+"""Fourier spectra of feature maps (section 3.3, Figure 3 a): how much of each frequency a layer lets through.
+
+Sources: "Architecture-Agnostic Masked Image Modeling – From ViT back to CNN" (arXiv 2205.13943), section 3.3;
+"How Do Vision Transformers Work?" (arXiv 2202.06709), whose code the definition follows.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +40,19 @@ def log_amplitude(features: torch.Tensor, reduction: str = "diagonal") -> torch.
 
 
 def relative_log_amplitude(features: torch.Tensor, reduction: str = "diagonal") -> npt.NDArray[np.float64]:
-    """``log_amplitude`` averaged over the images: (B, C, H, W) -> float64 (K,); the first value is 0."""
+    """``log_amplitude`` averaged over the images: (B, C, H, W) -> float64 (K,); the first value is 0.
+
+    Args:
+        features, reduction: see ``log_amplitude``.
+
+    Raises:
+        InputError: what ``log_amplitude`` raises.
+
+    Example:
+        >>> import torch
+        >>> relative_log_amplitude(torch.eye(8)[None, None]).shape  # frequencies 0, π/4, π/2, 3π/4
+        (4,)
+    """
     return log_amplitude(features, reduction).cpu().double().mean(dim=0).numpy()
 
 

@@ -67,8 +67,15 @@ def panels(model: MaskedImageModel, images: torch.Tensor, mask: torch.Tensor) ->
     Returns:
         ``Panels``, de-normalised by the model's mean and std and cut to 0..1.
 
+    Example:
+        >>> import a2mim, torch
+        >>> model, _ = a2mim.load_masked_model("fashion-resnet-pretrained")
+        >>> mask = masks([0], (32, 32), (4, 4), ratio=0.5, seed=0)
+        >>> panels(model, torch.zeros(1, 3, 32, 32), mask).pasted.shape
+        torch.Size([1, 3, 32, 32])
+
     Raises:
-        InputError: something else than a ``MaskedImageModel``, which alone has a reconstruction head.
+        InputError: a model that is not a ``MaskedImageModel``, which alone has a reconstruction head.
     """
     if not isinstance(model, MaskedImageModel):
         raise InputError(f"a {type(model).__name__} has no reconstruction head; load it with a2mim.load_masked_model")
