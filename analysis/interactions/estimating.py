@@ -1,7 +1,7 @@
 """Multi-order interactions between image patches (section 3.2 of the paper): Eq. (1) I(m) and Eq. (2) J(m).
 
 Sources: "Architecture-Agnostic Masked Image Modeling – From ViT back to CNN" (arXiv 2205.13943), section 3.2 and
-appendix B.2; "Discovering and Explaining the Representation Bottleneck of DNNs" (arXiv 2111.06236), which defines the orders.
+appendix B.2; "Discovering and Explaining the Representation Bottleneck of DNNs" (arXiv 2111.06236), for the orders.
 
 ``estimate`` needs games only (see ``games.py``). What it draws for an image, pairs and contexts, depends on the seed
 and the image's id alone, so that several models, in any order and batch size, are asked the same questions.
