@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
-import scipy.stats
+
+from a2mim.figures.statistics import mean_interval
 
 SUPPORTED, OPPOSED, OPEN, ABSENT = "supported", "not supported", "undecided at this scale", "not run"
 
@@ -20,21 +19,6 @@ class Finding:
     statement: str
     measured: str
     verdict: str
-
-
-def interval(values: Sequence[float] | pd.Series) -> tuple[float, float, float]:
-    """Mean and the ends of its 95 % interval by Student's t; NaN ends for a single value.
-
-    Args:
-        values: one for each seed; NaN are left out.
-    """
-    seen = np.asarray(values, dtype=float)
-    seen = seen[np.isfinite(seen)]
-    mean = float(seen.mean()) if len(seen) else math.nan
-    if len(seen) < 2:
-        return mean, math.nan, math.nan
-    reach = float(scipy.stats.t.ppf(0.975, len(seen) - 1) * seen.std(ddof=1) / math.sqrt(len(seen)))
-    return mean, mean - reach, mean + reach
 
 
 def per_seed(table: pd.DataFrame, value: str, column: str = "method") -> pd.DataFrame:
@@ -68,7 +52,7 @@ def judge(
     pairs = by_seed[[better, than]].dropna()
     if pairs.empty:
         return Finding(statement, f"{better} and {than} have no seed in common", ABSENT)
-    mean, low, high = interval(pairs[better] - pairs[than])
+    mean, low, high = mean_interval(pairs[better] - pairs[than])
     verdict = SUPPORTED if expected * low > 0 and expected * high > 0 else OPEN
     verdict = OPPOSED if expected * low < 0 and expected * high < 0 else verdict
     within = f" ({low:+.2f} to {high:+.2f})" if math.isfinite(low) else ""

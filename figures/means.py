@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
 from . import methods, style
+from .statistics import half_width
 
 GROUP = ["network", "method"]
 Key = tuple[str, str]  # these two
@@ -83,11 +83,6 @@ def keys(tables: Sequence[pd.DataFrame]) -> list[Key]:
         for network in methods.ordered_networks(rows["network"])
         for method in methods.ordered(rows.loc[rows["network"] == network, "method"])
     ]
-
-
-def half_width(deviation: pd.Series, count: pd.Series) -> pd.Series:
-    """Half of the 95 % Student-t interval of a mean; NaN for one value."""
-    return stdtrit((count - 1).clip(lower=1), 0.975) * deviation / np.sqrt(count)
 
 
 def wording(tables: dict[str, pd.DataFrame], intervals: bool = True) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from . import means, methods
+from .statistics import mean_interval
 
 EVALUATIONS = ("end to end", "linear")
 ABLATION_ROWS = ("L_spa", "+ L_freq without ω", "+ L_freq", "+ L_freq + token inside")
@@ -196,9 +197,7 @@ def _lead(seeds: pd.DataFrame, network: str, method: str, evaluation: str) -> tu
     difference = (by_seed[ours] - by_seed[method]).dropna()
     if difference.empty:
         return math.nan, math.nan, math.nan, 0
-    mean, count = difference.mean(), len(difference)
-    half = float(means.half_width(pd.Series([difference.std()]), pd.Series([count])).iloc[0])
-    return mean, mean - half, mean + half, count
+    return *mean_interval(difference), len(difference)
 
 
 def _sorted(found: pd.DataFrame) -> pd.DataFrame:

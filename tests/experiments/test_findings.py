@@ -1,12 +1,9 @@
 """Verdicts: the sign of an interval over seeds, and nothing more."""
 
-import math
-
 import pandas as pd
 import pytest
-import scipy.stats
 
-from a2mim.experiments.findings import ABSENT, OPEN, OPPOSED, SUPPORTED, interval, judge, per_seed
+from a2mim.experiments.findings import ABSENT, OPEN, OPPOSED, SUPPORTED, judge, per_seed
 
 TABLE = pd.DataFrame(
     {
@@ -15,20 +12,6 @@ TABLE = pd.DataFrame(
         "top1": [81.0, 86.0, 83.5, 80.0, 84.0, 82.0, 80.0, 88.0, 83.0],
     }
 )
-
-
-def test_the_interval_is_students():
-    mean, low, high = interval([1.0, 2.0, 1.5])
-    assert mean == 1.5
-    assert (low, high) == pytest.approx(scipy.stats.t.interval(0.95, 2, 1.5, scipy.stats.sem([1.0, 2.0, 1.5])))
-
-
-@pytest.mark.parametrize(("values", "mean"), [([2.0], 2.0), ([2.0, math.nan], 2.0), ([], math.nan)])
-def test_one_value_has_no_interval(values, mean):
-    found = interval(values)
-    assert found[0] == mean or math.isnan(mean)
-    assert math.isnan(found[1])
-    assert math.isnan(found[2])
 
 
 @pytest.mark.parametrize(
