@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from a2mim import settings
 from a2mim.errors import InputError
+from a2mim.figures import methods
 
 from .stages import Stage
 
@@ -19,20 +21,17 @@ from .stages import Stage
 # SimMIM with the mean colour: a token that replaces features after the stem, no L_freq.
 BASELINE = "--method a2mim --token replace --mask-layer stem --freq-lambda 0"
 VARIANTS = {
+    **{method: f"--method {method}" for method in settings.METHODS},
     "random": "--lr 0 --warmup-epochs 0 --epochs 1",  # weights stay as they begin
-    "inpainting": "--method inpainting",
-    "simmim": "--method simmim",
     "simmim-zero": "--method simmim --fill zero",
     "mean-fill": "--method a2mim --token none --freq-lambda 0",  # hides by the mean colour alone
-    "mocov3": "--method mocov3",
-    "a2mim": "--method a2mim",
     "replace-stem": BASELINE,
     "freq-plain": "--method a2mim --token replace --mask-layer stem --freq-weight none",
     "freq-focal": "--method a2mim --token replace --mask-layer stem",
 }
 END_TO_END, LINEAR = "end to end", "linear"
 SCRATCH = "scratch"  # no pre-training: supervised training from random weights
-METHODS = (SCRATCH, "inpainting", "simmim", "mocov3", "a2mim")
+METHODS = tuple(methods.ordered((SCRATCH, *settings.METHODS)))
 
 
 def flags_of(variant: str) -> str:

@@ -9,11 +9,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from . import means, methods, style
+from . import colours, means, methods, style
 
 NEEDED = ("token", "top1")
 TOKENS = {"add": "Addition", "replace": "Replacing", "none": "No token"}
-COLOURS = {"add": "#D55E00", "replace": "#0072B2", "none": "#000000"}
+COLOURS = {"add": colours.VERMILION, "replace": colours.BLUE, "none": colours.BLACK}
 MARKERS = {"add": "o", "replace": "s", "none": "D"}
 BESIDE = 3
 FEWEST = 0.08  # of the horizontal axis between two names
@@ -43,14 +43,16 @@ def plot(table: pd.DataFrame) -> Figure:
         for axes in grid.flat[len(networks) :]:
             axes.remove()
         entries: dict[str, Any] = {}
+        looks = _looks(table)
         for axes, network in zip(grid.flat, networks, strict=False):
-            entries |= _panel(axes, table[table["network"] == network])
+            entries |= _panel(axes, table[table["network"] == network], looks)
             axes.set_title(style.short_name(network))
             axes.set_xlabel("Place of the token, from input to output")
         for axes in grid[:, 0]:
             axes.set_ylabel("Top-1 accuracy (%)")
         height += style.caption(figure, _caption(table))
-        style.legend(figure, height, list(entries.values()), list(entries))
+        shown = [name for name in looks if name in entries]
+        style.legend(figure, height, [entries[name] for name in shown], shown)
     return figure
 
 
@@ -63,39 +65,42 @@ def _prepare(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _series(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """What the legend calls it -> its rows: a series for each token, and for each fill where it has several."""
-    found = {}
-    for token in sorted(table["method"].unique(), key=lambda name: [*TOKENS, name].index(name)):
-        rows = table[table["method"] == token]
-        fills = list(dict.fromkeys(rows["fill"]))
-        for fill in fills:
-            name = TOKENS.get(token, style.short_name(token, 20))
-            # one fill for all needs no word
-            word = f" ({style.short_name(fill, 20)})" if fill and table["fill"].nunique() > 1 else ""
-            found[name + word] = rows[rows["fill"] == fill]
+def _looks(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """The series of all panels by their labels: one for each token, and for each fill where there are several."""
+    found: dict[str, dict[str, Any]] = {}
+    tokens = list(dict.fromkeys(table["method"]))
+    fills = dict.fromkeys(table["fill"])
+    for token in sorted(tokens, key=lambda name: [*TOKENS, *tokens].index(name)):
+        colour = COLOURS.get(token) or style.palette([*COLOURS, token])[token]
+        of_token = set(table.loc[table["method"] == token, "fill"])
+        for number, fill in enumerate(fill for fill in fills if fill in of_token):
+            word = f" ({style.short_name(fill, 20)})" if fill and len(fills) > 1 else ""
+            found[TOKENS.get(token, style.short_name(token, 20)) + word] = dict(
+                token=token, fill=fill, color=colour, marker=MARKERS.get(token, "^"), first=number == 0
+            )
     return found
 
 
-def _panel(axes: Axes, table: pd.DataFrame) -> dict[str, Any]:
+def _panel(axes: Axes, table: pd.DataFrame, looks: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Draw one network; returns what the legend shows, by label."""
     entries: dict[str, Any] = {}
-    used: dict[str, int] = {}
-    for name, rows in _series(table).items():
-        token = str(rows["method"].iloc[0])
-        number = used[token] = used.get(token, -1) + 1
-        colour = COLOURS.get(token) or style.palette([*COLOURS, token])[token]
-        look: dict[str, Any] = dict(color=colour, marker=MARKERS.get(token, "^"), markersize=4, capsize=2)
-        look |= dict(markerfacecolor=colour if number == 0 else "white", linestyle="-" if token == "add" else "none")
+    for name, look in looks.items():
+        colour, first = look["color"], look["first"]
+        rows = table[(table["method"] == look["token"]) & (table["fill"] == look["fill"])]
         averaged = means.over_seeds(rows, ["place", "site"], "top1")
         placed = averaged.dropna(subset=["place"]).sort_values("place")
         if len(placed):
             bars = (placed["high"] - placed["mean"]).fillna(0)
-            entries[name] = axes.errorbar(placed["place"], placed["mean"], bars, label=name, **look)
+            face, line = colour if first else "white", "-" if look["token"] == "add" else "none"
+            points: dict[str, Any] = dict(marker=look["marker"], markersize=4, markerfacecolor=face, capsize=2)
+            entries[name] = axes.errorbar(
+                placed["place"], placed["mean"], bars, label=name, color=colour, linestyle=line, **points
+            )
         for _, row in averaged[averaged["place"].isna()].iterrows():
-            line = axes.axhline(row["mean"], color=colour, linestyle=(":", "--")[number % 2], linewidth=1, label=name)
+            across = axes.axhline(row["mean"], color=colour, linestyle=":" if first else "--", linewidth=1, label=name)
             if row["high"] > row["low"]:
                 axes.axhspan(row["low"], row["high"], color=colour, alpha=0.1, linewidth=0)
-            entries.setdefault(name, line)
+            entries.setdefault(name, across)
     _names_of_places(axes, table)
     return entries
 

@@ -1,19 +1,30 @@
-"""Known methods, which keep their label, order and colour through all figures and tables; families of networks."""
+"""Methods of pre-training, each with its label, colour and place in figures and tables; families of networks."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from collections.abc import Iterable
+from typing import NamedTuple
 
-KNOWN = {
-    "random": "Random",
-    "scratch": "From scratch",
-    "supervised": "Supervised",
-    "inpainting": "Inpainting",
-    "simmim": "SimMIM",
-    "mocov3": "MoCo v3",
-    "a2mim": "A²MIM",
+from . import colours
+
+
+class Known(NamedTuple):
+    """How figures and tables show a method."""
+
+    label: str
+    colour: str
+
+
+KNOWN = {  # by the names that settings and results use, in the order of figures and tables
+    "random": Known("Random", colours.BLACK),
+    "scratch": Known("From scratch", colours.ORANGE),
+    "supervised": Known("Supervised", colours.PINK),
+    "inpainting": Known("Inpainting", colours.SKY),
+    "simmim": Known("SimMIM", colours.BLUE),
+    "mocov3": Known("MoCo v3", colours.GREEN),
+    "a2mim": Known("A²MIM", colours.VERMILION),
 }
 CONTRASTIVE = ("moco", "simclr", "byol", "dino", "swav", "simsiam", "barlow", "vicreg", "infonce", "contrastive")
 UNTRAINED = ("random", "scratch")
@@ -31,7 +42,8 @@ def labels(names: Iterable[str]) -> dict[str, str]:
     """What each name is called: a known method's label, the name itself for any other and for a second of a label."""
     found: dict[str, str] = {}
     for name in dict.fromkeys(names):
-        label = KNOWN.get(known(name) or "", str(name))
+        key = known(name)
+        label = KNOWN[key].label if key else str(name)
         found[name] = str(name) if label in found.values() else label
     return found
 
@@ -82,7 +94,7 @@ def _plain(name: object) -> str:
 
 _SPELLINGS = {
     **{key: key for key in KNOWN},
-    **{_plain(label): key for key, label in KNOWN.items()},
+    **{_plain(method.label): key for key, method in KNOWN.items()},
     "pytorchsup": "supervised",
     "deitsup": "supervised",
 }

@@ -1,4 +1,7 @@
-"""The look of every figure, in one place: sizes in inches, colours, short names. No pyplot: no state, no window."""
+"""The look of all figures: sizes in inches, theme, colours, short names.
+
+Figures are made without pyplot, so they leave no state behind and open no window.
+"""
 
 from __future__ import annotations
 
@@ -11,84 +14,80 @@ from typing import Any
 
 import matplotlib
 import pandas as pd
+import seaborn
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from . import methods
+from . import colours, methods
 
 COLUMN_WIDTH = 3.4  # one column of a two-column paper
 PAGE_WIDTH = 7.0
 
-# Okabe and Ito's colours without yellow, and two dark ones of Tol's. Any two differ by 16 or more in CIE Lab, also as
-# seen without one kind of cone (Machado et al. 2009); grey and brown would come down to 10, beside green and pink.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#882255", "#332288")
-# The known methods' own ones; a figure's other names share out what its known methods leave.
-METHOD_COLOURS = {
-    "random": "#000000",
-    "scratch": "#E69F00",
-    "supervised": "#CC79A7",
-    "inpainting": "#56B4E9",
-    "simmim": "#0072B2",
-    "mocov3": "#009E73",
-    "a2mim": "#D55E00",
-}
 _LINES = ("-", "--", ":")
 _FAMILY_LINES = {"transformer": "-", "cnn": "--"}
 _RC: Any = {
+    # seaborn's theme, so that the user's own settings of matplotlib (a dark background, say) do not reach the figures
+    **seaborn.plotting_context("paper"),
+    **seaborn.axes_style("ticks"),
+    # text of 7 and 8 points and thin lines, as papers have it
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
     "legend.fontsize": 7,
-    "legend.frameon": False,
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
+    "axes.linewidth": 0.7,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "lines.linewidth": 1.3,
+    "grid.linewidth": 0.6,
+    "grid.color": "0.9",
+    "axes.grid": True,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "0.9",
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "axes.linewidth": 0.7,
-    "lines.linewidth": 1.3,
+    "legend.frameon": False,
+    # equal files on every machine, and text that can be edited
+    "font.sans-serif": ["DejaVu Sans"],
     "figure.dpi": 200,
     "pdf.fonttype": 42,
 }
 
 
 def apply() -> AbstractContextManager[None]:
-    """The house's settings of matplotlib, inside a ``with`` block."""
+    """The theme of all figures; to be used in a ``with`` statement."""
     return matplotlib.rc_context(_RC)
 
 
 def palette(names: Iterable[str]) -> dict[str, str]:
-    """A colour for each name. A known method has its own; any other name prefers one, so that it keeps it where it can.
+    """A colour for each name: a known method has its own; any other name keeps its colour in all figures if it is free.
 
-    With more than nine names colours come again; ``line_style`` tells those names apart.
+    With more than nine names colours are used again; ``line_style`` tells those names apart.
     """
     names = list(dict.fromkeys(names))
     chosen: dict[str, str] = {}
     for name in names:
         key = methods.known(name)
-        if key and METHOD_COLOURS[key] not in chosen.values():  # a second spelling in one figure is another method
-            chosen[name] = METHOD_COLOURS[key]
+        if key and methods.KNOWN[key].colour not in chosen.values():  # a second spelling is another method
+            chosen[name] = methods.KNOWN[key].colour
     for name in names:
         if name not in chosen:
-            first = int(hashlib.sha256(str(name).encode()).hexdigest(), 16) % len(_COLOURS)
-            order = [_COLOURS[(first + step) % len(_COLOURS)] for step in range(len(_COLOURS))]
+            first = int(hashlib.sha256(str(name).encode()).hexdigest(), 16) % len(colours.ALL)
+            order = [*colours.ALL[first:], *colours.ALL[:first]]
             chosen[name] = min(order, key=list(chosen.values()).count)
     return {name: chosen[name] for name in names}
 
 
 def line_style(number: int) -> str:
-    """How the line of the name at place ``number`` is drawn: whole for the first nine, then dashed, then dotted."""
-    return _LINES[number // len(_COLOURS) % len(_LINES)]
+    """Line style of the name at place ``number``: solid for the first nine, then dashed, then dotted."""
+    return _LINES[number // len(colours.ALL) % len(_LINES)]
 
 
 def network_lines(networks: Iterable[str]) -> dict[str, str]:
-    """How lines are drawn where several networks share a panel: whole for transformers, dashed for CNNs, else what is
-    left of whole, dashed and dotted."""
+    """Line styles of networks that share a panel: solid for transformers, dashed for CNNs, any free one for others."""
     networks = list(dict.fromkeys(networks))
     lines: dict[str, str] = {}
     for network in networks:
@@ -102,15 +101,15 @@ def network_lines(networks: Iterable[str]) -> dict[str, str]:
 
 
 def short_name(name: str, limit: int = 40) -> str:
-    """The name, with its middle left out where it is longer than ``limit``; mathematics in it is not typeset."""
+    """The name, shortened in its middle to ``limit`` characters; a dollar sign in it does not start a formula."""
     name = methods.shorten(name, limit)
-    if name.startswith("_"):  # matplotlib leaves such names out of legends; a space of no width makes it another
+    if name.startswith("_"):  # matplotlib leaves such names out of legends; a zero-width space in front keeps it
         name = "\u200b" + name
     return name.replace("$", r"\$")
 
 
 def labels(names: Iterable[str]) -> dict[str, str]:
-    """What a legend calls each method; long names that look alike once shortened are numbered."""
+    """The label of each method in a legend; long names that are equal once shortened are numbered."""
     found: dict[str, str] = {}
     for name, label in methods.labels(names).items():
         short = text = short_name(label)
@@ -125,13 +124,13 @@ def labels(names: Iterable[str]) -> dict[str, str]:
 def curve(
     axes: Axes, x: Any, y: Any, low: Any, high: Any, *, label: str, color: str, alpha: float = 0.2, **look: Any
 ) -> None:
-    """A line with points, and its interval as a band."""
+    """Draw a line with points, and its interval as a band."""
     axes.fill_between(x, low, high, color=color, alpha=alpha, linewidth=0)
     axes.plot(x, y, color=color, label=label, marker="o", markersize=2.5, **look)
 
 
 def headroom(axes: Axes, means: pd.Series) -> None:
-    """A scale from 0 on which wide bands leave the lines legible: it ends at one and a half of the highest mean."""
+    """Let the vertical axis start at 0 and end at 1.5 times the highest mean, so that bands do not flatten lines."""
     top = axes.get_ylim()[1]
     if means.max() > 0:
         axes.set_ylim(0, min(top, 1.5 * float(means.max())))
@@ -142,17 +141,17 @@ def headroom(axes: Axes, means: pd.Series) -> None:
 def legend_above(
     figure: Figure, axes: Axes, height: float, handles: Sequence[Artist] = (), labels: Sequence[str] = ()
 ) -> None:
-    """A legend above the axes; the figure, ``height`` inches without it, grows by what it takes.
+    """Draw a legend above the axes; the figure, ``height`` inches without it, grows by the legend's height.
 
     Args:
-        handles, labels: entries beyond those of the axes' own lines.
+        handles, labels: entries beside those of the axes' own lines.
     """
     own = axes.get_legend_handles_labels()
     legend(figure, height, [*own[0], *handles], [*own[1], *labels])
 
 
 def legend(figure: Figure, height: float, handles: Sequence[Artist], labels: Sequence[str]) -> None:
-    """A legend above all axes, of these entries; the figure, ``height`` inches without it, grows by what it takes."""
+    """Draw a legend of these entries above all axes; the figure, ``height`` inches without it, grows by its height."""
     width, longest = figure.get_figwidth(), max(map(len, labels))
     columns = max((2 if longest < 22 else 1) * max(1, round(width / COLUMN_WIDTH)), int(width / (0.5 + 0.06 * longest)))
     figure.legend(handles, labels, loc="outside upper center", ncols=columns)
@@ -160,15 +159,15 @@ def legend(figure: Figure, height: float, handles: Sequence[Artist], labels: Seq
 
 
 def caption(figure: Figure, text: str) -> float:
-    """A small text below the axes, in lines of the figure's width; returns the inches it takes."""
-    signs = int(figure.get_figwidth() * 21)
-    lines = textwrap.wrap(text.replace("$", r"\$"), signs)
+    """Write a small text below the axes, wrapped to the figure's width; returns its height in inches."""
+    characters = int(figure.get_figwidth() * 21)
+    lines = textwrap.wrap(text.replace("$", r"\$"), characters)
     figure.supxlabel("\n".join(lines), fontsize=6.5, color="0.3", x=0.01, ha="left")
     return 0.11 * len(lines) + 0.05
 
 
 def band() -> tuple[list[Artist], list[str]]:
-    """What a legend says of the shaded bands."""
+    """The entry of a legend for the shaded bands."""
     return [Patch(color="0.8", linewidth=0)], ["95 % interval"]
 
 

@@ -6,10 +6,12 @@ import pytest
 from click.testing import CliRunner
 
 import a2mim
+from a2mim import settings
 from a2mim.commands import finetune, pretrain
 from a2mim.errors import InputError
 from a2mim.experiments import trainings
 from a2mim.experiments.trainings import LINEAR, SCALES, SCRATCH, VARIANTS, scale_of
+from a2mim.figures import methods
 from a2mim.recipes import find, read
 from a2mim.settings import PretrainSettings
 
@@ -86,3 +88,8 @@ def test_a_scale_without_its_images_says_what_it_needs(monkeypatch, tmp_path):
     with pytest.raises(InputError, match="ImageNet"):
         scale_of("paper")
     assert scale_of("small", "mine", seeds=(7,)).seeds == (7,)
+
+
+def test_the_methods_are_those_of_the_settings_in_the_order_of_the_figures():
+    assert trainings.METHODS == ("scratch", "inpainting", "simmim", "mocov3", "a2mim")
+    assert set(settings.METHODS) < set(methods.KNOWN)

@@ -1,7 +1,7 @@
 import pytest
 import small_results
 
-from a2mim.figures import bands, style
+from a2mim.figures import bands, methods
 
 HALF = 4.302652729911275 * 0.01 / 3**0.5
 
@@ -16,7 +16,7 @@ def test_methods_are_means_over_seeds():
     error, energy = figure.axes
     lines = {line.get_label(): line for line in error.lines if not line.get_label().startswith("_")}
     assert list(lines) == ["SimMIM", "A²MIM"]
-    assert lines["SimMIM"].get_color() == style.METHOD_COLOURS["simmim"]
+    assert lines["SimMIM"].get_color() == methods.KNOWN["simmim"].colour
     assert lines["A²MIM"].get_xydata()[0].tolist() == pytest.approx([1 / 16, 0.5])
     corners = error.collections[1].get_paths()[0].vertices
     assert corners[:, 1].min() == pytest.approx(0.5 - HALF)

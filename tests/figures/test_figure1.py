@@ -9,7 +9,7 @@ import pytest
 import small_results
 from pandas.testing import assert_frame_equal
 
-from a2mim.figures import figure1, style
+from a2mim.figures import figure1, methods
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "figures" / "figure1.csv"
 T = 4.302652729911275  # 97.5 % quantile of Student's t with 2 degrees of freedom
@@ -62,7 +62,7 @@ def test_one_legend_and_a_caption_for_all(figure):
         "Hidden patches are filled with: dataset-mean."
     )
     colours = {line.get_label(): line.get_color() for axes in figure.axes for line in axes.lines}
-    assert colours["A²MIM"] == style.METHOD_COLOURS["a2mim"]
+    assert colours["A²MIM"] == methods.KNOWN["a2mim"].colour
 
 
 def test_one_seed_has_the_tables_own_interval():

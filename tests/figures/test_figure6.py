@@ -76,3 +76,14 @@ def test_tables_that_cannot_be_drawn_are_named():
         figure6.plot(small_results.token_place().drop(columns="token"))
     with pytest.raises(ValueError, match="no number in column top1"):
         figure6.plot(small_results.token_place().assign(top1="good"))
+
+
+def test_a_fill_has_one_label_and_one_look_in_all_panels():
+    table = pd.DataFrame(
+        [("ViT", "replace", 0.0, "zero", 50.0), ("ResNet", "replace", 0.0, "image-mean", 79.0)],
+        columns=["network", "token", "place", "fill", "top1"],
+    )
+    figure = figure6.plot(table)
+    assert drawn.legend(figure) == ["Replacing (zero)", "Replacing (image-mean)"]
+    faces = [axes.containers[0].lines[0].get_markerfacecolor() for axes in figure.axes]
+    assert faces == [figure6.COLOURS["replace"], "white"]

@@ -1,6 +1,6 @@
 import pytest
 
-from a2mim.figures import methods, style
+from a2mim.figures import colours, methods, style
 
 
 @pytest.mark.parametrize(
@@ -53,12 +53,11 @@ def test_names_in_one_line_keep_both_ends():
 
 def test_known_methods_have_their_colours_in_every_company():
     for names in (["a2mim"], ["mine", "a2mim"], [*methods.KNOWN], ["A²MIM", *map(str, range(20))]):
-        colours = style.palette(names)
+        drawn = style.palette(names)
         for name in names:
             if key := methods.known(name):
-                assert colours[name] == style.METHOD_COLOURS[key]
-    assert set(style.METHOD_COLOURS) == set(methods.KNOWN)
-    assert set(style.METHOD_COLOURS.values()) < set(style._COLOURS)  # whose distances are tested
+                assert drawn[name] == methods.KNOWN[key].colour
+    assert {method.colour for method in methods.KNOWN.values()} < set(colours.ALL)  # their distances are tested
     nine = style.palette([*methods.KNOWN, "mine", "another"])
     assert len(set(nine.values())) == 9
 

@@ -4,6 +4,8 @@ import itertools
 import subprocess
 import sys
 
+import matplotlib
+import matplotlib.style
 import numpy as np
 import pandas as pd
 import pytest
@@ -125,11 +127,20 @@ def test_short_names_keep_both_ends():
     assert shortened.endswith("end")
 
 
-def test_figures_need_no_torch():
+def test_figures_need_no_torch_and_leave_nothing_in_pyplot():
     code = (
-        "import sys, a2mim.figures.bands, a2mim.figures.figure1, a2mim.figures.figure3, a2mim.figures.figure6, "
+        "import sys, pandas, a2mim.figures.bands, a2mim.figures.figure1, a2mim.figures.figure3, a2mim.figures.figure6, "
         "a2mim.figures.interactions, a2mim.figures.occlusion, a2mim.figures.table_text, "
         "a2mim.figures.reconstruction, a2mim.figures.training; "
-        "assert 'torch' not in sys.modules and 'matplotlib.pyplot' not in sys.modules"
+        "a2mim.figures.training.plot(pandas.DataFrame({'epoch': [1], 'loss': [1.0]})); "
+        "assert 'torch' not in sys.modules and not sys.modules['matplotlib.pyplot'].get_fignums()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_users_own_style_does_not_reach_the_figures():
+    with matplotlib.rc_context():
+        matplotlib.style.use("dark_background")
+        figure = occlusion.plot(occlusion_table())
+        assert matplotlib.rcParams["figure.facecolor"] == "black"
+    assert to_hex(figure.get_facecolor()) == to_hex(figure.axes[0].get_facecolor()) == "#ffffff"
