@@ -1,4 +1,7 @@
-"""Error and energy of reconstructions against frequency: what the frequency loss (Eq. 4) is meant to mend."""
+"""Error and energy of reconstructions by frequency, which the frequency loss (Eq. 4) is meant to improve.
+
+Not in the paper: drawn for a user's own checkpoints, and beside Figures 5, A2 and A3 for the claims.
+"""
 
 from __future__ import annotations
 
@@ -26,16 +29,17 @@ TICKS = {
 
 
 def plot(table: pd.DataFrame) -> Figure:
-    """Two panels, each with one line for each checkpoint and its 95 % interval as a band.
+    """Two panels, each with one line per checkpoint and its 95 % interval as a band.
 
-    Left the error's energy, right the prediction's, both relative to the target's, on a logarithmic scale. The dotted
-    line at 1 is an error as large as that of the mean colour, and a prediction with as much detail as the original.
+    Left: energy of the error; right: energy of the prediction; both relative to the target's, on a logarithmic scale.
+    The dotted line at 1 marks an error as large as that of the mean colour (left), and a prediction with as much detail
+    as the original (right).
 
     Args:
         table: reconstruct_bands.csv.
 
     Raises:
-        ValueError: an empty table, or columns that are missing.
+        ValueError: an empty table, or missing columns.
     """
     style.require(table, NEEDED, "bands")
     names = list(dict.fromkeys(table["checkpoint"]))
@@ -48,14 +52,14 @@ def plot(table: pd.DataFrame) -> Figure:
 
 
 def plot_methods(table: pd.DataFrame, *, without_token: bool) -> Figure:
-    """The same with one line for each method, and network, the mean over its seeds.
+    """The same two panels with one line per network and method, the mean over its seeds.
 
     Args:
-        table: reconstruct_bands.csv, with columns ``network``, ``method`` and ``seed`` or without.
-        without_token: draw what is predicted without the token as well, where the table has it.
+        table: reconstruct_bands.csv; the columns ``network``, ``method`` and ``seed`` are optional.
+        without_token: draw predictions without the token too, if the table has them.
 
     Raises:
-        ValueError: an empty table, or columns or numbers that are missing.
+        ValueError: an empty table, or missing columns or numbers.
     """
     numbers = ("low", "high", "error", "energy")
     table = means.prepare(table, "bands", [name for name in NEEDED if name != "checkpoint"], numbers)
@@ -72,7 +76,7 @@ def plot_methods(table: pd.DataFrame, *, without_token: bool) -> Figure:
 
 
 def _looks(table: pd.DataFrame) -> dict[Any, dict[str, Any]]:
-    """A method's colour; where there are several networks, a line for each."""
+    """The colour of each method and, with several networks, a line style for each network."""
     keys = means.keys([table])
     names = methods.ordered(method for _, method in keys)
     colours, labels = style.palette(names), style.labels(names)

@@ -1,4 +1,4 @@
-"""Values of layers against their depth: one line for each checkpoint, pooling layers shaded."""
+"""Values of layers by depth, with pooling layers shaded: the panels of Figure 3, ``spectrum`` and ``variance``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from . import style
 
 POOLED = "#9ecae1"
-WIDE = 20  # a scale of logarithms where the largest value is so many times the smallest
+WIDE = 20  # the vertical axis is logarithmic if the largest value is more than this times the smallest
 
 
 def plot(
@@ -26,13 +26,13 @@ def plot(
     layers: pd.DataFrame,
     positive: bool = False,
 ) -> Figure:
-    """Panels beside each other, of one legend.
+    """Panels side by side with one legend.
 
     Args:
-        panels: (table, title); a table has ``checkpoint, depth, ci_low, ci_high`` and the column ``value``.
-        label: of the vertical axis.
-        layers: a table of all layers, with their ``height`` and ``width``, from which pooling is read.
-        positive: the values are; where they span much, they are drawn on a scale of logarithms.
+        panels: (table, title); each table has ``checkpoint, depth, ci_low, ci_high`` and the column ``value``.
+        label: label of the vertical axis.
+        layers: table of all layers with their ``height`` and ``width``, which show where a network pools.
+        positive: whether all values are positive; a wide range of them is drawn on a logarithmic axis.
     """
     names = list(dict.fromkeys(layers["checkpoint"]))
     colours = style.palette(names)
@@ -65,11 +65,11 @@ def panel(
     looks: Mapping[Any, Mapping[str, Any]],
     pooled: Mapping[Any, Sequence[tuple[float, float]]],
 ) -> list[Artist]:
-    """Draw one line with its band for each checkpoint; returns what a legend shows of pooling, if anything.
+    """Draw one line with its band per checkpoint; returns the legend's entry for pooling, if there is one.
 
     Args:
         looks: checkpoint -> label, color, linestyle.
-        pooled: checkpoint -> spans of depth that are shaded.
+        pooled: checkpoint -> spans of depth to shade.
     """
     shades = _shade(axes, pooled, {name: look["color"] for name, look in looks.items()})
     for name, look in looks.items():
@@ -81,7 +81,7 @@ def panel(
 
 
 def pooling(rows: pd.DataFrame) -> list[tuple[float, float]]:
-    """Spans of depth around the layers of a network whose map is smaller than that of the layer before."""
+    """Spans of depth around the layers whose feature map is smaller than that of the layer before."""
     layers = rows.drop_duplicates("layer").sort_values("depth")
     depth, area = layers["depth"].to_numpy(), (layers["height"] * layers["width"]).to_numpy()
     if len(depth) < 2:
@@ -91,7 +91,7 @@ def pooling(rows: pd.DataFrame) -> list[tuple[float, float]]:
 
 
 def _shade(axes: Axes, pooled: Mapping[Any, Sequence[tuple[float, float]]], colours: Mapping[Any, str]) -> list[Artist]:
-    """Shade where networks pool: in one colour where those that do agree, in a tint of its own for each otherwise."""
+    """Shade where networks pool: in one colour if all that pool do so at the same depths, else in each one's colour."""
     named: dict[tuple[tuple[float, float], ...], Any] = {}
     for name, spans in pooled.items():
         if spans:
@@ -104,7 +104,7 @@ def _shade(axes: Axes, pooled: Mapping[Any, Sequence[tuple[float, float]]], colo
 
 
 def scale(axes: Axes, values: pd.Series) -> None:
-    """A scale for positive values: of logarithms where they span much, from 0 otherwise."""
+    """Set the vertical axis for positive values: logarithmic if their range is wide, else from 0."""
     seen = values[values > 0]
     if len(seen) == len(values) and seen.max() > WIDE * seen.min():
         axes.set_yscale("log")

@@ -1,4 +1,4 @@
-"""Figure 1 of the paper: accuracy under occlusion above, interaction strength J(m) below; Figure A1 is a CNN alone."""
+"""Figures 1 and A1 of the paper: accuracy under occlusion above, interaction strength J(m) below."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from matplotlib.lines import Line2D
 from . import interactions as interactions_figure
 from . import means, methods, style
 
-BESIDE = 4  # panels in a row
-HEIGHT = 1.85  # inches of a row
+BESIDE = 4  # most panels in a row
+HEIGHT = 1.85  # least height of a row, in inches
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,16 @@ Panel = tuple[str, list[str]]  # network, methods
 def plot(occlusion: pd.DataFrame | None = None, interactions: pd.DataFrame | None = None) -> Figure:
     """Panels (a)-(d) and (e)-(h) of Figure 1: occlusion in the upper row, J(m) of Eq. (2) in the lower.
 
-    Each network has two columns: methods that are not contrastive on the left, all that are pre-trained on the right.
-    It has one where it has no contrastive method, or where the tables do not tell networks apart. With at most two
-    columns in all (Figure A1) both measures share one row. A line is the mean over seeds, its band the 95 % interval.
+    Each network has two columns: methods that are not contrastive on the left, all pre-trained methods on the right.
+    A network without contrastive methods, or without a name in the tables, has one column. With at most two columns in
+    all (Figure A1), both measures share one row. Lines are means over seeds, bands their 95 % intervals.
 
     Args:
-        occlusion: occlusion.csv; of several fills the first is drawn.
+        occlusion: occlusion.csv; only the first fill is drawn.
         interactions: interactions.csv. Either may be None.
 
     Raises:
-        ValueError: no table, an empty one, or columns or numbers that are missing.
+        ValueError: no table, an empty table, or missing columns or numbers.
     """
     tables = {}
     if occlusion is not None:
@@ -79,7 +79,7 @@ def plot(occlusion: pd.DataFrame | None = None, interactions: pd.DataFrame | Non
 
 
 def prepare_occlusion(table: pd.DataFrame) -> pd.DataFrame:
-    """Accuracies in per cent with their intervals, if the table has any."""
+    """Accuracies in per cent, with their intervals if the table has them."""
     table = means.prepare(table, "occlusion", ("ratio", "accuracy"), ("ratio", "accuracy"))
     if "fill" in table:
         fills = table["fill"].astype("object").fillna("").astype(str)
@@ -92,12 +92,12 @@ def prepare_occlusion(table: pd.DataFrame) -> pd.DataFrame:
 def prepare_interactions(table: pd.DataFrame) -> pd.DataFrame:
     """Interaction strengths J(m) with their intervals."""
     table = means.prepare(table, "interactions", ("ratio", "J"), ("ratio", "J"))
-    table = table.drop(columns=["ci_low", "ci_high"], errors="ignore")  # these are of the strength, not of J
+    table = table.drop(columns=["ci_low", "ci_high"], errors="ignore")  # of the strength, not of J
     return table.rename(columns={"J": "value", "J_ci_low": "ci_low", "J_ci_high": "ci_high"})
 
 
 def columns(rows: pd.DataFrame) -> list[Panel]:
-    """Which methods stand in which panel: (network, methods) from left to right."""
+    """The panels of a row from left to right, each as (network, methods)."""
     found: list[Panel] = []
     for network in methods.ordered_networks(rows["network"]):
         names = methods.ordered(rows.loc[rows["network"] == network, "method"])
@@ -136,7 +136,7 @@ def _row(
     looks: Mapping[str, Mapping[str, Any]],
     letters: Iterator[str],
 ) -> None:
-    """One measure's panels beside each other, of one scale."""
+    """Draw the panels of one measure side by side, with a shared vertical axis."""
     first: Axes | None = None
     for place, (network, names) in zip(places, panels, strict=True):
         table = kind.table[(kind.table["network"] == network) & kind.table["method"].isin(names)]
@@ -179,7 +179,7 @@ def _legend(
 
 
 def _banded(tables: Mapping[str, pd.DataFrame]) -> bool:
-    """Whether a band is drawn: of several seeds, or of the table."""
+    """Whether bands are drawn: from several seeds, or from the intervals in a table."""
     several = (table.groupby(means.GROUP)["seed"].nunique(dropna=False).max() > 1 for table in tables.values())
     return any("ci_low" in table for table in tables.values()) or any(several)
 

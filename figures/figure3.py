@@ -15,22 +15,22 @@ from . import depths, means, methods, style
 from . import spectrum as spectrum_figure
 from . import variance as variance_figure
 
-LINES = 8  # more than these in a panel are drawn in a row of panels for each network
+LINES = 8  # with more lines, each network has its own row of panels
 LAYER = ["layer", "depth", "height", "width"]
 
 
 def plot(spectrum: pd.DataFrame | None = None, variance: pd.DataFrame | None = None) -> Figure:
-    """Panels (a) and (b) of Figure 3 against normalised depth, layers that pool shaded; means over seeds with bands.
+    """Panels (a) and (b) of Figure 3 by normalised depth, with pooling layers shaded; means over seeds with bands.
 
-    Networks share the panels (transformers with whole lines, CNNs dashed) as far as the lines can be told apart, and
-    have a row of panels each otherwise.
+    Networks share the panels (transformers with solid lines, CNNs with dashed ones) if there are at most eight lines;
+    otherwise each network has its own row.
 
     Args:
         spectrum: spectrum.csv, of which the highest frequency of each layer is drawn, or spectrum_at.csv.
         variance: variance.csv, with a column ``variance`` or ``std``. Either table may be None.
 
     Raises:
-        ValueError: no table, an empty one, or columns or numbers that are missing.
+        ValueError: no table, an empty table, or missing columns or numbers.
     """
     drawn = []
     if spectrum is not None:
@@ -65,10 +65,10 @@ def plot(spectrum: pd.DataFrame | None = None, variance: pd.DataFrame | None = N
 
 
 def prepare_spectrum(table: pd.DataFrame) -> pd.DataFrame:
-    """The highest frequency of each layer.
+    """Keep the highest frequency of each layer.
 
     Raises:
-        ValueError: an empty table, or columns or numbers that are missing.
+        ValueError: an empty table, or missing columns or numbers.
     """
     numbers = ("depth", "frequency", "log_amplitude", "height", "width")
     table = means.prepare(table, "spectrum", ("layer", *numbers), numbers)
@@ -77,10 +77,10 @@ def prepare_spectrum(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def prepare_variance(table: pd.DataFrame) -> pd.DataFrame:
-    """The column ``variance`` or ``std`` of each layer.
+    """Take the column ``variance`` or ``std`` as the value of each layer.
 
     Raises:
-        ValueError: an empty table, or columns or numbers that are missing.
+        ValueError: an empty table, or missing columns or numbers.
     """
     value = _kind(table)
     numbers = ("depth", value, "height", "width")

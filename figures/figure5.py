@@ -1,4 +1,4 @@
-"""Figures 5, A2 and A3: what networks make of hidden patches as components are added, and without the mask token."""
+"""Figures 5, A2 and A3 of the paper: reconstructions as components are added, and without the mask token."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ STEPS = {  # the paper's columns, from SimMIM on
 
 
 def plot(networks: Mapping[str, Pixels], *, without_token: bool = False) -> Figure:
-    """The networks beside each other: originals and masked inputs once, then what each predicts and its pasted form.
+    """Networks side by side: originals and masked inputs once, then each prediction, alone and pasted.
 
     Args:
         networks: label (or "") -> reconstruct_pixels.npz: ``checkpoint``, ``token`` (n,), ``caption`` (n, images),
             ``original``, ``masked``, ``prediction``, ``pasted`` (n, images, H, W, 3) in 0..255.
-        without_token: Figure A3: of SimMIM and A2MIM, or all where neither is there, with and without the token;
-            else Figures 5 and A2: all with their token.
+        without_token: True for Figure A3: SimMIM and A2MIM (or all networks if there is neither) with and without the
+            token; False for Figures 5 and A2: all networks with their token.
 
     Raises:
-        ValueError: no network, or arrays that are missing or do not belong together.
+        ValueError: no network, missing arrays, or arrays of different shapes.
     """
     models, captions = {}, {}
     for label, pixels in networks.items():
@@ -41,7 +41,7 @@ def plot(networks: Mapping[str, Pixels], *, without_token: bool = False) -> Figu
 
 
 def _chosen(pixels: Pixels, without_token: bool) -> Iterator[tuple[int, str]]:
-    """Rows to draw, with their titles."""
+    """The rows to draw, with their titles."""
     names = [str(name) for name in pixels["checkpoint"]]
     compared = [name for name in dict.fromkeys(names) if methods.known(name) in ("simmim", "a2mim")]
     trained = {name: row for row, name in enumerate(names) if pixels["token"][row] == "with"}

@@ -1,4 +1,4 @@
-"""Figure 6 of the paper: accuracy by the place of the mask token."""
+"""Figure 6 of the paper: accuracy by the site of the mask token."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ NEEDED = ("token", "top1")
 TOKENS = {"add": "Addition", "replace": "Replacing", "none": "No token"}
 COLOURS = {"add": colours.VERMILION, "replace": colours.BLUE, "none": colours.BLACK}
 MARKERS = {"add": "o", "replace": "s", "none": "D"}
-BESIDE = 3
-FEWEST = 0.08  # of the horizontal axis between two names
+BESIDE = 3  # most panels in a row
+FEWEST = 0.08  # least distance between two tick labels, as a share of the horizontal axis
 
 
 def plot(table: pd.DataFrame) -> Figure:
-    """Top-1 accuracy against the place of the token, from input to output: one panel for each network.
+    """Top-1 accuracy by the place of the token, from input to output: one panel per network.
 
-    Addition is a line with points; replacing (of pixels or of features) has markers alone; without a token, or without
-    a place, the value is a line across. Error bars are 95 % intervals over seeds.
+    Adding the token is drawn as a line with points, replacing (pixels or features) as markers, and a row without a
+    token or place as a horizontal line. Error bars are 95 % intervals over seeds.
 
     Args:
-        table: token_place.csv; ``network``, ``site``, ``place``, ``fill`` and ``seed`` may be missing.
+        table: token_place.csv; ``network``, ``site``, ``place``, ``fill`` and ``seed`` are optional.
 
     Raises:
-        ValueError: an empty table, or columns or numbers that are missing.
+        ValueError: an empty table, or missing columns or numbers.
     """
     table = _prepare(table)
     networks = methods.ordered_networks(table["network"])
@@ -106,7 +106,7 @@ def _panel(axes: Axes, table: pd.DataFrame, looks: dict[str, dict[str, Any]]) ->
 
 
 def _names_of_places(axes: Axes, table: pd.DataFrame) -> None:
-    """Sites under their places; where they are many, those that have room."""
+    """Write the sites below their places, as many as fit."""
     axes.set_xlim(-0.06, 1.06)
     sites = table[(table["site"] != "") & table["place"].notna()].drop_duplicates("place").sort_values("place")
     shown: list[tuple[float, str]] = []

@@ -1,4 +1,4 @@
-"""Which patches of an image interact most, by order: cells as heat, the strongest pairs as lines."""
+"""Which patches of an image interact most, by order; not in the paper, drawn for a user's own checkpoints."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from matplotlib.figure import Figure
 
 from . import style
 
-CELL = 1.05  # inches of one panel
-STRONGEST = 10  # pairs that are drawn as lines
+CELL = 1.05  # side of a panel, in inches
+STRONGEST = 10  # number of pairs drawn as lines
 HEAT, LINES = colormaps["OrRd"], "#08306b"
-FAINT, STRONG = 0.3, 0.9  # how much the heat covers the image, from no interaction to the strongest
+FAINT, STRONG = 0.3, 0.9  # opacity of the heat, from no interaction to the strongest
 CAPTION = "heat: mean strength of a cell's pairs, up to the panel's largest; lines: the ten strongest pairs"
 
 
 class Maps(NamedTuple):
-    """What one network gave for the images of the picture."""
+    """Interactions of one network on the images of the picture."""
 
     ratios: np.ndarray  # (ratios,)
     grid: Sequence[int]  # rows, cols
@@ -31,19 +31,19 @@ class Maps(NamedTuple):
 def plot(
     images: Sequence[np.ndarray], maps: Mapping[str, Maps], *, ratios: Sequence[float] = (0.05, 0.5, 0.95)
 ) -> Figure:
-    """A row for each image: the image, then for each network one panel for each order.
+    """One row per image: the image, then one panel for each network and order.
 
-    A cell's heat is the mean strength |I| of the measured pairs that it belongs to, from none to the panel's own
-    largest; cells without a measured pair show the image alone. Lines join the ten strongest pairs of the panel, the
-    stronger the wider.
+    The heat of a cell is the mean strength |I| of its measured pairs, on a scale from 0 to the largest of the panel;
+    cells without a measured pair show only the image. Lines join the ten strongest pairs of the panel; wider lines are
+    stronger pairs.
 
     Args:
         images: (H, W, 3) each, pixels in 0..1.
-        maps: network -> what was measured on these images.
-        ratios: orders to show; of each network the nearest that it has.
+        maps: network -> its interactions on these images.
+        ratios: orders to show; each network shows the nearest orders that it has.
 
     Raises:
-        ValueError: no images, or maps of another number of images.
+        ValueError: no images or networks, or maps of a different number of images.
     """
     if not images or not maps:
         raise ValueError("interaction map: no images or no networks, so there is nothing to draw")
@@ -71,7 +71,7 @@ def plot(
 
 
 def heat(grid: Sequence[int], pairs: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Mean strength of the pairs of each cell, (rows, cols); NaN without a pair, not below 0."""
+    """Mean strength of the pairs of each cell, (rows, cols), at least 0; NaN for cells without a pair."""
     n = grid[0] * grid[1]
     total, count = np.zeros(n), np.zeros(n)
     for player in pairs.T:

@@ -1,4 +1,4 @@
-"""Relative interaction strength J(m) against the order m, as in Figures 1 (e)-(h) and A1 (c)-(d) of the paper."""
+"""Interaction strength J(m) by the order m of a user's own checkpoints, as in Figures 1 (e)-(h) and A1 (c)-(d)."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ NOISE_LINE: dict[str, Any] = dict(linestyle=":", linewidth=0.9)
 
 
 def plot(table: pd.DataFrame, *, noise_floor: bool = True) -> Figure:
-    """J(m) of Eq. (2): one line for each checkpoint, its 95 % interval as a band.
+    """J(m) of Eq. (2): one line per checkpoint, with its 95 % interval as a band.
 
-    The order stands on the horizontal axis as its ratio, m = ratio·(n − 2), as in the paper.
+    The horizontal axis shows the ratio of the order, m = ratio·(n − 2), as in the paper.
 
     Args:
         table: interactions.csv.
-        noise_floor: draw, dotted, what J(m) would be if every interaction were zero, on the same scale. It has no
-            points where the noise is zero (first and last order: they have one context) or unknown.
+        noise_floor: draw a dotted line at the J(m) that noise alone would give, if every interaction were zero. It has
+            no points where the noise is zero (the first and last order have one context) or unknown.
 
     Raises:
-        ValueError: an empty table, or columns that are missing.
+        ValueError: an empty table, or missing columns.
     """
     style.require(table, NEEDED, "interactions")
     names = list(dict.fromkeys(table["checkpoint"]))

@@ -1,4 +1,4 @@
-"""Tables of several networks, methods and seeds, made ready to be drawn: means over seeds and their intervals."""
+"""Prepare tables of several networks, methods and seeds for drawing: means over seeds with their intervals."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ Key = tuple[str, str]  # these two
 
 
 def prepare(table: pd.DataFrame, what: str, needed: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame:
-    """A copy that has ``network``, ``method`` and ``seed``, without the rows in which a needed number is missing.
+    """A copy with the columns ``network``, ``method`` and ``seed``, without rows that lack a needed number.
 
-    Without these columns a checkpoint is a method of its own, all are of one network without a name (""), and the
-    checkpoints of a method are its seeds.
+    Where these columns are missing, each checkpoint is its own method, all belong to one network without a name (""),
+    and the checkpoints of a method are its seeds.
 
     Args:
-        what: the table's name, for messages.
-        needed: columns that it must have.
-        numbers: columns of which every row needs a finite number.
+        what: name of the table, for messages.
+        needed: columns that the table must have.
+        numbers: columns in which every row needs a finite number.
 
     Raises:
-        ValueError: an empty table, columns that are missing, or no row with numbers.
+        ValueError: an empty table, missing columns, or no row with numbers.
     """
     style.require(table, needed, what)
     table = table.reset_index(drop=True)
@@ -52,9 +52,9 @@ def prepare(table: pd.DataFrame, what: str, needed: Sequence[str], numbers: Sequ
 def over_seeds(
     table: pd.DataFrame, keys: Sequence[str], value: str, own: tuple[str, str] = ("ci_low", "ci_high")
 ) -> pd.DataFrame:
-    """Mean over seeds for each value of ``keys``, with the 95 % Student-t interval of that mean.
+    """Mean over seeds for each value of ``keys``, with its 95 % Student-t interval (``statistics``).
 
-    Where there is one seed the interval is the one in the table, if it has any.
+    With one seed, the interval is the one in the table, if the table has intervals.
 
     Returns:
         ``keys``, ``seeds`` (their number), ``mean``, ``low``, ``high``; in the order of the table.
@@ -76,7 +76,7 @@ def over_seeds(
 
 
 def keys(tables: Sequence[pd.DataFrame]) -> list[Key]:
-    """The (network, method) of all prepared tables in the order of figures."""
+    """All (network, method) of prepared tables, in the order of figures."""
     rows = pd.concat([table[GROUP] for table in tables]).drop_duplicates()
     return [
         (network, method)
@@ -86,7 +86,7 @@ def keys(tables: Sequence[pd.DataFrame]) -> list[Key]:
 
 
 def wording(tables: dict[str, pd.DataFrame], intervals: bool = True) -> str:
-    """What a caption says of prepared tables (what -> table): seeds, intervals and number of images."""
+    """Text of a caption for prepared tables (name -> table): seeds, intervals and number of images."""
     counts = [table.groupby(GROUP, sort=False)["seed"].nunique(dropna=False) for table in tables.values()]
     few, most = min(int(count.min()) for count in counts), max(int(count.max()) for count in counts)
     if most == 1:

@@ -33,13 +33,13 @@ CONVOLUTIONAL = r"res|cnn|conv|dense|efficientnet|regnet|vgg|mobilenet|inception
 
 
 def known(name: object) -> str | None:
-    """The key of a known method, however its key or its label is written ("A²MIM", "MoCoV3"); None for any other."""
+    """The key of a known method in any spelling of its key or label ("A²MIM", "MoCoV3"); None for other names."""
     plain = _plain(name)
     return _SPELLINGS.get(plain)
 
 
 def labels(names: Iterable[str]) -> dict[str, str]:
-    """What each name is called: a known method's label, the name itself for any other and for a second of a label."""
+    """The label of each name: a known method's label; for other names, and where a label is taken, the name itself."""
     found: dict[str, str] = {}
     for name in dict.fromkeys(names):
         key = known(name)
@@ -49,24 +49,24 @@ def labels(names: Iterable[str]) -> dict[str, str]:
 
 
 def ordered(names: Iterable[str]) -> list[str]:
-    """Each name once: the known methods in their order, then the others as they come."""
+    """Each name once: known methods in the order of ``KNOWN``, then the others in the given order."""
     places = list(KNOWN)
     unique = list(dict.fromkeys(names))
     return sorted(unique, key=lambda name: places.index(key) if (key := known(name)) else len(places))
 
 
 def is_contrastive(name: object) -> bool:
-    """Whether the name speaks of a contrastive method (MoCo, DINO, ...)."""
+    """Whether the name is that of a contrastive method (MoCo, DINO, ...)."""
     return any(word in _plain(name) for word in CONTRASTIVE)
 
 
 def is_untrained(name: object) -> bool:
-    """Whether the name speaks of a start without pre-training."""
+    """Whether the name is that of a start without pre-training."""
     return any(word in _plain(name) for word in UNTRAINED)
 
 
 def family(network: object) -> str | None:
-    """``transformer`` or ``cnn``, as far as the network's name tells."""
+    """``transformer`` or ``cnn``, recognised from the network's name; None if the name says neither."""
     name = str(network).lower()
     if re.search(TRANSFORMERS, name):
         return "transformer"
@@ -74,12 +74,12 @@ def family(network: object) -> str | None:
 
 
 def ordered_networks(networks: Iterable[str]) -> list[str]:
-    """Each network once, transformers first, as in the paper."""
+    """Each network once, transformers first as in the paper."""
     return sorted(dict.fromkeys(networks), key=lambda network: family(network) != "transformer")
 
 
 def shorten(name: object, limit: int = 40) -> str:
-    """The name in one line, its middle left out where it is longer than ``limit``."""
+    """The name on one line; if it is longer than ``limit`` characters, an ellipsis replaces its middle."""
     text = " ".join(str(name).split())
     if len(text) <= limit:
         return text
@@ -88,7 +88,7 @@ def shorten(name: object, limit: int = 40) -> str:
 
 
 def _plain(name: object) -> str:
-    """Letters and figures alone, in lower case."""
+    """The name's letters and digits, in lower case."""
     return re.sub(r"[^a-z0-9]", "", unicodedata.normalize("NFKC", str(name)).lower())
 
 

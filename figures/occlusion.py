@@ -1,4 +1,4 @@
-"""Accuracy against the share of hidden patches, as in Figures 1 (a)-(d) and A1 (a)-(b) of the paper."""
+"""Accuracy by the share of hidden patches of a user's own checkpoints, as in Figures 1 (a)-(d) and A1 (a)-(b)."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ PANELS_IN_LINE = 3
 
 
 def plot(table: pd.DataFrame) -> Figure:
-    """One line for each checkpoint, the mean over runs, with its 95 % interval; one panel for each fill.
+    """One line per checkpoint, the mean over runs, with its 95 % interval; one panel per fill.
 
-    A table without intervals (``ci_low``, ``ci_high``) gets bands from the lowest run to the highest.
+    Without intervals in the table (``ci_low``, ``ci_high``), bands reach from the lowest run to the highest.
 
     Args:
         table: occlusion.csv.
 
     Raises:
-        ValueError: an empty table, or columns that are missing.
+        ValueError: an empty table, or missing columns.
     """
     style.require(table, NEEDED, "occlusion")
     panels = list(table.groupby("fill", sort=False)) if "fill" in table else [("", table)]
@@ -34,13 +34,13 @@ def plot(table: pd.DataFrame) -> Figure:
 
 
 def plot_shuffle(table: pd.DataFrame) -> Figure:
-    """Accuracy against the number of cells along a side of the grid whose cells are shuffled.
+    """Accuracy by the size of the grid whose cells are shuffled, in cells per side.
 
     Args:
         table: shuffle.csv.
 
     Raises:
-        ValueError: an empty table, or columns that are missing.
+        ValueError: an empty table, or missing columns.
     """
     style.require(table, ("checkpoint", "run", "side", "accuracy"), "shuffle")
     sides = sorted(table["side"].unique())
@@ -54,7 +54,7 @@ def plot_shuffle(table: pd.DataFrame) -> Figure:
 
 
 def _draw(panels: Sequence[tuple[Any, pd.DataFrame]], xlabel: str, ticks: Any) -> Figure:
-    """Panels beside each other with one scale and one legend."""
+    """Panels side by side with shared axes and one legend."""
     names = list(dict.fromkeys(name for _, table in panels for name in table["checkpoint"]))
     columns = min(len(panels), PANELS_IN_LINE)
     lines = math.ceil(len(panels) / columns)

@@ -1,4 +1,4 @@
-"""Panels of original, masked input, prediction and pasted prediction, as in Figures 5, A2 and A3 of the paper."""
+"""Original, masked input, prediction and pasted prediction of a user's own checkpoints, as in Figures 5, A2 and A3."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from matplotlib.figure import Figure
 from . import style
 
 COLUMNS = ("original", "masked", "prediction", "pasted")
-SHARED, OWN = COLUMNS[:2], COLUMNS[2:]  # what models on the same images and masks have in common, and what is theirs
-# All lengths are in pixels of the picture, so that small images are drawn with whole pixels.
+SHARED, OWN = COLUMNS[:2], COLUMNS[2:]  # equal for all models on the same images and masks; different
+# All lengths are in pixels of the figure, so that each pixel of a small image covers a whole number of them.
 PER_INCH = 200
 PAGE = round(style.PAGE_WIDTH * PER_INCH)
 SMALL, SMALL_CELL, LARGE_CELL, LEAST_CELL = 128, 128, 224, 96  # images of fewer pixels than SMALL are small
 SPACE = 4  # between two cells
 GAP = 28  # between two models
-LINE, SIGN = 24, 13  # height of a title's line, width of its signs
+LINE, CHARACTER = 24, 13  # height of a title's line, width of its characters
 COLUMN_NAME = 26
 CAPTION = 18
 BELOW = 16  # between two lines of models
@@ -30,17 +30,17 @@ Panel = Mapping[str, np.ndarray]
 
 
 def plot(models: Mapping[str, Panel], captions: Mapping[str, Sequence[str]] | None = None) -> Figure:
-    """One row for each image; models side by side, as many as fit a page, more below.
+    """One row per image; models side by side, as many as fit on a page, the others below.
 
-    Where all models have the same originals and masked inputs, these are drawn once in each line, on the left, followed
-    by every model's prediction and pasted prediction; otherwise each model has all four.
+    If all models have the same originals and masked inputs, these are drawn once, on the left, followed by each model's
+    prediction and pasted prediction; otherwise each model has all four columns.
 
     Args:
         models: title -> {"original", "masked", "prediction", "pasted"} -> (n, H, W, 3), pixels in 0..1.
-        captions: title -> a line of text for each image, below its prediction.
+        captions: title -> one line of text per image, written below its prediction.
 
     Raises:
-        ValueError: no model, no image, or a panel that is missing.
+        ValueError: no models, no images, or a missing panel.
     """
     if not models:
         raise ValueError("reconstruction figure: no models, so there is nothing to draw")
@@ -66,7 +66,7 @@ def plot(models: Mapping[str, Panel], captions: Mapping[str, Sequence[str]] | No
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where things are: ``cell`` (height, width); ``lead`` is the width of what stands left of the first model."""
+    """Where things are: ``cell`` (height, width); ``lead`` is the width of the shared columns and of the gap after."""
 
     columns: tuple[str, ...]
     cell: tuple[int, int]
@@ -104,7 +104,7 @@ def _layout(models: Mapping[str, Panel], captions: bool) -> _Layout:
 
 
 def _cell(size: Sequence[int], room: int) -> tuple[int, int]:
-    """Height and width of a drawn image: a whole multiple of its pixels where it is enlarged."""
+    """Height and width of a drawn image; an enlarged image is scaled by a whole number."""
     longest = max(size)
     target = min(LARGE_CELL if longest >= SMALL else SMALL_CELL, room)
     scale = target // longest if longest <= target else target / longest
@@ -113,14 +113,13 @@ def _cell(size: Sequence[int], room: int) -> tuple[int, int]:
 
 
 def _wrapped(title: str, block: int) -> list[str]:
-    """The title in lines that fit a block of this width, four at most."""
-    signs = block // SIGN
-    lines = textwrap.wrap(title, signs) or [""]
-    return lines if len(lines) <= 4 else [*lines[:3], " ".join(lines[3:])]  # the last is shortened where it is drawn
+    """The title wrapped to a block of this width, in at most four lines."""
+    lines = textwrap.wrap(title, block // CHARACTER) or [""]
+    return lines if len(lines) <= 4 else [*lines[:3], " ".join(lines[3:])]  # shortened when drawn
 
 
 def _draw(figure: Figure, layout: _Layout, panels: Panel, columns: Sequence[str], left: int, top: int) -> None:
-    """Some columns of a model, ``left`` and ``top`` from the figure's upper left corner."""
+    """Draw columns of a model; ``left`` and ``top`` are distances from the figure's upper left corner."""
     height, width = layout.cell
     for column, name in enumerate(columns):
         x = left + column * (width + SPACE) + SPACE // 2
@@ -129,7 +128,6 @@ def _draw(figure: Figure, layout: _Layout, panels: Panel, columns: Sequence[str]
             bottom = top + layout.head + row * layout.row + height
             box = (x / layout.width, 1 - bottom / layout.height, width / layout.width, height / layout.height)
             axes = figure.add_axes(box)
-            # small images stand on their pixels; large ones are smoothed
             enlarged = image.shape[0] <= height
             axes.imshow(np.clip(image, 0, 1), interpolation="nearest" if enlarged else "antialiased", aspect="auto")
             axes.set_axis_off()
@@ -138,9 +136,9 @@ def _draw(figure: Figure, layout: _Layout, panels: Panel, columns: Sequence[str]
 def _title(figure: Figure, layout: _Layout, title: str, left: int, top: int) -> None:
     middle = left + len(layout.columns) * (layout.cell[1] + SPACE) / 2
     lines = layout.titles[title]
-    above = layout.head - COLUMN_NAME - 14 - LINE * (len(lines) - 1)  # the last line stands on the columns' names
+    above = layout.head - COLUMN_NAME - 14 - LINE * (len(lines) - 1)  # the last line is right above the column names
     for number, line in enumerate(lines):
-        text = style.short_name(line, len(layout.columns) * (layout.cell[1] + SPACE) // SIGN)
+        text = style.short_name(line, len(layout.columns) * (layout.cell[1] + SPACE) // CHARACTER)
         _write(figure, layout, middle, top + above + LINE * number, text, fontsize=7, fontweight="bold")
 
 

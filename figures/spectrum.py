@@ -1,4 +1,4 @@
-"""Fourier spectra of feature maps by depth, as in Figure 3 (a) of the paper, and at all frequencies."""
+"""Fourier spectra of feature maps of a user's own checkpoints: by depth, as in Figure 3 (a), and by frequency."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ DEPTHS = "viridis_r"  # bright for shallow layers, dark for deep ones
 
 
 def plot(table: pd.DataFrame, at: pd.DataFrame | None = None) -> Figure:
-    """Amplitude of the highest frequency by normalised depth (Figure 3 a): a line and a 95 % band for each checkpoint.
+    """Amplitude of the highest frequency by normalised depth (Figure 3 a): a line and a 95 % band per checkpoint.
 
-    Layers whose map is smaller than that of the layer before, where the network pools, are shaded.
+    Pooling layers, whose map is smaller than that of the layer before, are shaded.
 
     Args:
         table: spectrum.csv.
-        at: spectrum_at.csv, drawn in a second panel: all layers at one frequency.
+        at: spectrum_at.csv, all layers at one frequency; drawn in a second panel.
 
     Raises:
-        ValueError: an empty table, or columns that are missing.
+        ValueError: an empty table, or missing columns.
     """
     style.require(table, NEEDED, "spectrum")
     if at is not None:
         style.require(at, NEEDED, "spectrum at one frequency")
-    table = table.reset_index(drop=True)  # rows joined from several files may share their numbers
+    table = table.reset_index(drop=True)  # tables joined from several files repeat index values
     highest = table.loc[table.groupby(["checkpoint", "layer"], sort=False)["frequency"].idxmax()]
     low, high = highest["frequency"].min(), highest["frequency"].max()
     span = f"{low:.2g}π to {high:.2g}π" if low < high else f"{low:.2g}π"
@@ -45,10 +45,10 @@ def plot(table: pd.DataFrame, at: pd.DataFrame | None = None) -> Figure:
 
 
 def plot_full(table: pd.DataFrame) -> Figure:
-    """Log amplitude against frequency: a panel for each checkpoint, a line for each layer, coloured by its depth.
+    """Log amplitude by frequency: one panel per checkpoint, one line per layer, coloured by depth.
 
     Raises:
-        ValueError: an empty table, or columns that are missing.
+        ValueError: an empty table, or missing columns.
     """
     style.require(table, NEEDED, "spectrum")
     names = list(dict.fromkeys(table["checkpoint"]))

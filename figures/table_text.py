@@ -1,4 +1,4 @@
-"""Grids of cells as Markdown and as LaTeX (booktabs)."""
+"""The tables of the paper and of a user's own results as Markdown and as LaTeX (booktabs)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .tables import Cell, Grid
 NAME_LIMIT = 60
 _LATEX = {
     "\\": r"\textbackslash{}",
-    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    **{character: f"\\{character}" for character in "&%$#_{}"},
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",
@@ -24,14 +24,14 @@ _LATEX = {
     "−": "$-$",
     "–": "--",
     "…": r"\ldots{}",
-    "[": "{[}",  # behind a line's end it would open an argument
+    "[": "{[}",  # after a line break it would start an argument
     "]": "{]}",
 }
 _MATHEMATICS = {"L_spa": r"$\mathcal{L}_{spa}$", "L_freq": r"$\mathcal{L}_{freq}$"}
 
 
 def markdown(grids: Sequence[Grid]) -> str:
-    """The grids as Markdown tables, each below its title, its notes below it."""
+    """The grids as Markdown tables, each with its title above and its notes below."""
     parts = []
     for grid in grids:
         heads = [grid.first, *(f"{group}: {header}" for group, header in _shown(grid))]
@@ -68,15 +68,15 @@ def latex(grids: Sequence[Grid], label: str) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Text that Markdown shows as it is, in one line."""
+    """Escape text for Markdown, on one line."""
     return re.sub(r"([\\`*_{}\[\]<>#|$~])", r"\\\1", " ".join(text.split()))
 
 
 def escape_latex(text: str) -> str:
-    """Text that LaTeX sets as it is; the paper's losses become mathematics."""
+    """Escape text for LaTeX; the names of the paper's losses become formulas."""
     words = re.split(rf"({'|'.join(_MATHEMATICS)})(?![A-Za-z0-9_])", " ".join(text.split()))
     return "".join(
-        _MATHEMATICS[word] if word in _MATHEMATICS else "".join(_LATEX.get(sign, sign) for sign in word)
+        _MATHEMATICS[word] if word in _MATHEMATICS else "".join(_LATEX.get(character, character) for character in word)
         for word in words
     )
 
@@ -86,7 +86,7 @@ def _shown(grid: Grid) -> list[tuple[str, str]]:
 
 
 def _heads(grid: Grid, shown: Sequence[tuple[str, str]]) -> list[str]:
-    """Two lines of heads: groups over their columns, then the columns."""
+    """Two header lines: the groups over their columns, then the columns."""
     above, rules, start = [""], [], 2
     for group, members in groupby(shown, key=lambda column: column[0]):
         count = len(list(members))

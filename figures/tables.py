@@ -1,4 +1,4 @@
-"""Tables 1, 2 and 5 of the paper from one's own results, and all five as the paper has them; as grids of cells."""
+"""Tables 1 to 5 of the paper as grids of cells: 1, 2 and 5 from a user's own results beside the paper's numbers."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ CAPTIONS = {
     4: "Detection and segmentation with ViT-B",
     5: "Ablation of the frequency loss, top-1 accuracy (%)",
 }
-NOTE = "Bold: the best of its column; underlined: the second, by the shown figures."
+NOTE = "Bold: best of the column; underlined: second best, by the rounded values shown."
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What a table shows at one place; ``value`` is what ranks it, None where it is not ranked."""
+    """One cell of a table; ``value`` is the number it is ranked by, None if it is not ranked."""
 
     text: str = "–"
     value: float | None = None
@@ -42,7 +42,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table as it is shown: ``columns`` are (group, header), ``rows`` are (label, cells)."""
+    """A table to show: ``columns`` are (group, header), ``rows`` are (label, cells)."""
 
     title: str
     first: str
@@ -54,25 +54,25 @@ class Grid:
 def classification(table: pd.DataFrame, network: str | None = None) -> pd.DataFrame:
     """Means over seeds for each network, method and evaluation, with A2MIM's lead over each method.
 
-    The lead is the mean over the seeds that both have of the difference, with its paired 95 % Student-t interval.
+    The lead is the mean difference over the seeds that both methods have, with its paired 95 % Student-t interval.
 
     Args:
-        table: classification.csv; ``network``, ``seed``, ``evaluation`` and ``pretrain_epochs`` may be missing.
-        network: a family (``cnn`` or ``transformer``); networks of the other are left out.
+        table: classification.csv; ``network``, ``seed``, ``evaluation`` and ``pretrain_epochs`` are optional.
+        network: a family (``cnn`` or ``transformer``); networks of the other family are left out.
 
     Returns:
         network, method, evaluation, epochs, seeds, top1, deviation, lead, lead_low, lead_high, lead_seeds
 
     Raises:
-        ValueError: an empty table, or columns or numbers that are missing, or no network of the family.
+        ValueError: an empty table, missing columns or numbers, or no network of the family.
     """
     table = means.prepare(table, "classification", ("top1",), ("top1",))
     given = table["evaluation"].astype("object") if "evaluation" in table else pd.Series("top-1", table.index)
     table["evaluation"] = given.fillna(EVALUATIONS[0]).astype(str)
     if network is not None:
         other = {"cnn": "transformer", "transformer": "cnn"}[network]
-        family = table["network"].map(methods.family)
-        table = table[family != other] if network == "cnn" else table[family == network]  # unknown ones stand once
+        family = table["network"].map(methods.family)  # None for unknown networks: Table 1 shows them
+        table = table[family != other] if network == "cnn" else table[family == network]
         if table.empty:
             raise ValueError(f"classification table: no row of a {network} in column network")
     columns = ["top1", "pretrain_epochs"] if "pretrain_epochs" in table else ["top1"]
@@ -88,7 +88,7 @@ def ablation(table: pd.DataFrame) -> pd.DataFrame:
     """Means over seeds of the loss ablation: network, row, seeds, top1, deviation.
 
     Raises:
-        ValueError: an empty table, or columns or numbers that are missing.
+        ValueError: an empty table, or missing columns or numbers.
     """
     if "row" in table:
         table = table.assign(method=table["row"])
@@ -102,7 +102,7 @@ def ablation(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def classification_grid(found: pd.DataFrame, paper: pd.DataFrame, number: int) -> list[Grid]:
-    """Table 1 or 2 as it is shown, one grid for each network: ours, then the paper's columns beside."""
+    """Table 1 or 2, one grid per network: our columns, then the paper's."""
     return [
         _classification_grid(found[found["network"] == network], paper, number)
         for network in dict.fromkeys(found["network"])
@@ -110,7 +110,7 @@ def classification_grid(found: pd.DataFrame, paper: pd.DataFrame, number: int) -
 
 
 def ablation_grid(found: pd.DataFrame, paper: pd.DataFrame) -> Grid:
-    """Table 5 as it is shown: a column for each network, then the paper's."""
+    """Table 5: one column per network, then the paper's columns."""
     names = {name: name for name in dict.fromkeys([*_by_ablation(found["row"]), *paper["method"]])}
     ours = {}
     for network in methods.ordered_networks(found["network"]):
@@ -122,11 +122,11 @@ def ablation_grid(found: pd.DataFrame, paper: pd.DataFrame) -> Grid:
 
 
 def paper_grid(paper: pd.DataFrame, number: int) -> Grid:
-    """A table of the paper's own numbers alone."""
+    """A table with only the paper's numbers."""
     columns = _ranked(_paper_columns(paper, number))
     names = {name: "A²MIM" if name == "A2MIM" else name for name in dict.fromkeys(paper["method"])}
     labels, rows = _filled(columns, names, dict.fromkeys(names))
-    notes = ["Not run here: all numbers are the paper's.", _source(paper), NOTE]
+    notes = ["Not run here: all numbers are from the paper.", _source(paper), NOTE]
     return Grid(CAPTIONS[number], "Method", labels, rows, notes)
 
 
@@ -149,14 +149,14 @@ def _classification_grid(found: pd.DataFrame, paper: pd.DataFrame, number: int) 
     twin = {name: of_paper.get(methods.known(name) or name) for name in names}
     grid = _filled(_ranked(columns | _paper_columns(paper, number)), names, twin)
     title = f"{CAPTIONS[number]}: {network}" if network else CAPTIONS[number]
-    notes = [_counts(found), "Leads are means of differences over shared seeds, with paired 95 % intervals.", NOTE]
+    notes = [_counts(found), "Leads are mean differences over shared seeds, with paired 95 % intervals.", NOTE]
     return Grid(title, "Method", *grid, [*notes, _source(paper)])
 
 
 def _filled(
     columns: Mapping[tuple[str, str], Mapping[str, Cell]], names: Mapping[str, str], twin: Mapping[str, str | None]
 ) -> tuple[list[tuple[str, str]], list[tuple[str, list[Cell]]]]:
-    """Columns as (group, header), and rows: a paper's column is looked up by the name that the paper has for it."""
+    """Columns as (group, header), and rows; the paper's columns are looked up by the names that the paper uses."""
     rows = []
     for name, label in names.items():
         cells = [
@@ -168,7 +168,7 @@ def _filled(
 
 
 def _row_names(ours: pd.Series, paper: pd.Series) -> list[str]:
-    """Our methods in order, then the paper's that we do not have."""
+    """Our methods in order, then those that only the paper has."""
     own = methods.ordered(ours)
     have = {methods.known(name) or name for name in own}
     return [*own, *(name for name in dict.fromkeys(paper) if (methods.known(name) or name) not in have)]
@@ -188,7 +188,7 @@ def _averaged(seeds: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 
 def _lead(seeds: pd.DataFrame, network: str, method: str, evaluation: str) -> tuple[float, float, float, float]:
-    """A2MIM's lead over a method, the ends of its paired interval, and the number of seeds that both have."""
+    """A2MIM's lead over a method, the ends of its paired interval, and the number of shared seeds."""
     rows = seeds[(seeds["network"] == network) & (seeds["evaluation"] == evaluation)]
     ours = next((name for name in dict.fromkeys(rows["method"]) if methods.known(name) == OURS), None)
     if ours is None or ours == method:
@@ -228,7 +228,7 @@ def _count_cell(value: float) -> Cell:
 
 
 def _paper_columns(paper: pd.DataFrame, number: int) -> dict[tuple[str, str], dict[str, Cell]]:
-    """The paper's columns: (group, header) -> method -> cell. Epochs stand in brackets behind."""
+    """The paper's columns: (group, header) -> method -> cell, with the epochs in brackets."""
     found = {}
     for column in dict.fromkeys(paper["column"]):
         rows = paper[paper["column"] == column]
@@ -243,7 +243,7 @@ def _paper_columns(paper: pd.DataFrame, number: int) -> dict[tuple[str, str], di
 
 
 def _ranked(columns: Mapping[tuple[str, str], Mapping[str, Cell]]) -> dict[tuple[str, str], dict[str, Cell]]:
-    """Mark the best and the second value of each column; equal ones alike, and nothing where there is one method."""
+    """Mark the best and second best value of each column, ties alike; a column with one method has no marks."""
     found = {}
     for key, cells in columns.items():
         values = [cell.value for cell in cells.values() if cell.value is not None]
@@ -263,7 +263,7 @@ def _counts(found: pd.DataFrame) -> str:
 
 
 def _source(paper: pd.DataFrame) -> str:
-    source = f"The paper's columns: {paper['source'].iloc[0]}; other networks and data than ours."
+    source = f"The paper's columns: {paper['source'].iloc[0]}; its networks and data differ from ours."
     marked = paper.dropna(subset=["note"]).drop_duplicates(["method", "note"])
     notes = [f"{row.method}: {row.note}" for row in marked.itertuples() if row.note]
     return " ".join([source, *(f"{note}." for note in notes)])

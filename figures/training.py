@@ -1,4 +1,4 @@
-"""The learning curve of a run."""
+"""The learning curves of a run; not in the paper, drawn for a user's own runs."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ ACCURACIES = {"top1": "validation", "top1_ema": "validation, averaged weights", 
 
 
 def plot(summary: pd.DataFrame) -> Figure:
-    """Losses by epoch and, where the run has them, accuracies beside.
+    """Losses by epoch and, in a second panel, accuracies if the run has them.
 
     Args:
-        summary: summary.csv of a run; of the columns named above those that it has.
+        summary: summary.csv of a run; the columns of ``LOSSES`` and ``ACCURACIES`` that it has are drawn.
 
     Raises:
-        ValueError: an empty table, or one without epochs and losses.
+        ValueError: an empty table, or one without the columns epoch and loss.
     """
     style.require(summary, ("epoch", "loss"), "training")
     panels = [("Loss", LOSSES), ("Top-1 accuracy (%)", ACCURACIES)]

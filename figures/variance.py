@@ -1,4 +1,4 @@
-"""Spatial variance of feature maps by depth, as in Figure 3 (b) of the paper."""
+"""Spatial variance of feature maps by depth of a user's own checkpoints, as in Figure 3 (b)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ LABELS = {"variance": "Feature map variance", "std": "Feature map standard devia
 
 
 def plot(table: pd.DataFrame) -> Figure:
-    """Variance of the maps by normalised depth (Figure 3 b): a line and a 95 % band for each checkpoint.
+    """Variance of the maps by normalised depth (Figure 3 b): a line and a 95 % band per checkpoint.
 
-    Layers whose map is smaller than that of the layer before, where the network pools, are shaded.
+    Pooling layers, whose map is smaller than that of the layer before, are shaded.
 
     Args:
         table: variance.csv, with a column ``variance`` or ``std``.
 
     Raises:
-        ValueError: an empty table, or columns that are missing.
+        ValueError: an empty table, or missing columns.
     """
     value = "std" if "std" in table.columns else "variance"
     style.require(table, (*NEEDED, value), "variance")

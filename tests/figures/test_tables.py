@@ -114,7 +114,7 @@ def test_the_ablation_in_the_papers_order():
 
 def test_tables_of_the_paper_alone_say_so():
     grid = tables.paper_grid(paper(3), 3)
-    assert grid.notes[0] == "Not run here: all numbers are the paper's."
+    assert grid.notes[0] == "Not run here: all numbers are from the paper."
     assert [cell.text for cell in row(grid, "CIM")] == ["–", "–", "38.0 (300)"]
 
 
