@@ -1,8 +1,8 @@
-"""A claim of the paper as something that can be run: stages, tables, findings.
+"""A claim of the paper that can be run: stages, tables, findings.
 
-Each claim is a module of its own whose docstring says the claim, its place in the paper, the command, the cost and what
-would count for and against it; its ``CLAIM`` says which trainings and analyses it takes, how their results become tidy
-tables, and what these say. ``python -m a2mim.experiments.<module> --scale demo`` runs it.
+Each claim is one module. Its docstring states the claim, its place in the paper, the command, the cost, and what would
+support or oppose it. Its ``CLAIM`` names the trainings and analyses that the claim needs, turns their results into tidy
+tables and compares them. ``python -m a2mim.experiments.<module> --scale demo`` runs it.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ VERSIONS = ("a2mim", "torch", "timm", "numpy")
 
 @dataclass(frozen=True)
 class Claim:
-    """What a module of a claim declares.
+    """What the module of a claim declares.
 
     Args:
         doc: docstring of the module; its first paragraph is the claim.
-        place: in the paper.
+        place: place of the claim in the paper.
         tables: names of the tables that it makes.
-        stages: what has to be run at a scale; empty where it is not run here.
+        stages: the stages to run at a scale; none if the claim is not run here.
         collect: tables by name, from the folders of the stages.
-        findings: what the tables say.
-        pictures: files of pixels among the stages' folders, by the name they get; for what no table holds.
-        drawn: figures and tables of the paper that show the claim, as ``gallery`` calls them.
+        findings: verdicts from the tables.
+        pictures: files with pixels in the folders of the stages, by the name of their copy; not part of any table.
+        drawn: figures and tables of the paper that show the claim, by their names in ``gallery``.
     """
 
     doc: str
@@ -64,11 +64,11 @@ class Claim:
 
 
 def measured(scale: Scale, output: Path, file: str, analysis: Callable[[Scale, str, int], Stage]) -> pd.DataFrame:
-    """One table of an analysis of all networks and seeds that are complete; empty where none is.
+    """One table of an analysis over all networks and seeds that are complete; empty if none is.
 
     Args:
         file: name of the table in the folders of the analysis.
-        analysis: scale, network, seed -> its stage, whose checkpoints are called by their variants.
+        analysis: scale, network, seed -> its stage, whose checkpoints are named after their variants.
     """
     found = []
     for network, seed in scale.each():
@@ -83,7 +83,7 @@ def measured(scale: Scale, output: Path, file: str, analysis: Callable[[Scale, s
 
 
 def accuracies(scale: Scale, output: Path, classifiers: Iterable[tuple[dict[str, Any], Stage]]) -> pd.DataFrame:
-    """A row for each complete classifier: what is given of it, and the last epoch's top-1 (%) and cross-entropy."""
+    """One row per complete classifier: the given columns, and top-1 (%) and cross-entropy of the last epoch."""
     rows = []
     for about, stage in classifiers:
         if not stages.complete(stage, output):
@@ -100,13 +100,13 @@ def run(
     results: Path,
     execute: Callable[[Sequence[str]], int] | None = stages.execute,
 ) -> None:
-    """Run what is not complete of the claims' stages, and write their tables to ``results``.
+    """Run the claims' stages that are not complete, and write the claims' tables to ``results``.
 
     Args:
-        execute: runs a command; None runs nothing, and tables are made of what is complete.
+        execute: runs a command; with None nothing is run, and complete stages give the tables.
 
     Raises:
-        RunError: a command failed; what is complete stays.
+        RunError: a command failed; complete stages stay.
     """
     todo = [stage for claim in claims for stage in claim.stages(scale)]
     if execute:
@@ -124,19 +124,23 @@ def run(
 
 
 def read_tables(claim: Claim, results: Path) -> dict[str, pd.DataFrame]:
-    """The tables of a claim from a folder of results; those that are not there are left out."""
+    """The tables of a claim that a folder of results has."""
     there = {name: results / f"{name}.csv" for name in claim.tables}
     return {name: pd.read_csv(path) for name, path in there.items() if path.is_file()}
 
 
 def found(claim: Claim, results: Path) -> list[Finding]:
-    """What a folder of results says of the claim; nothing where tables are missing."""
+    """Findings of the claim from a folder of results; none if a table is missing."""
     tables = read_tables(claim, results)
     return claim.findings(tables) if claim.tables and len(tables) == len(claim.tables) else []
 
 
 def _describe(scale: Scale, todo: Iterable[Stage], output: Path, results: Path) -> None:
-    """about.json: scale, machine, versions, and the command and time of each stage; earlier stages stay listed."""
+    """Write about.json: scale, machine, versions, and the command and time of each stage.
+
+    Stages that it listed before stay listed. It is left as it is if no stage is complete in ``output``: then nothing
+    was measured here and now.
+    """
     path = results / "about.json"
     before = json.loads(path.read_text(encoding="utf-8")).get("stages", {}) if path.is_file() else {}
     listed = {
@@ -144,6 +148,8 @@ def _describe(scale: Scale, todo: Iterable[Stage], output: Path, results: Path) 
         for stage in stages.in_order(todo)
         if stages.complete(stage, output)
     }
+    if before and not listed:
+        return
     machine = {"architecture": platform.machine(), "system": platform.system(), "python": platform.python_version()}
     machine["GPU"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     about = {
@@ -159,15 +165,21 @@ def _describe(scale: Scale, todo: Iterable[Stage], output: Path, results: Path) 
 
 
 def options(command: Callable[..., None]) -> Callable[..., None]:
-    """What every claim takes on the command line."""
+    """Add the options that every claim has."""
     for option in (
-        click.option("--plan", is_flag=True, help="Print the commands and the cost, and end."),
-        click.option("--collect", is_flag=True, help="Run nothing; make tables of what is complete."),
-        click.option("--seed", "seeds", type=int, multiple=True, help="Once for each.  [default: the scale's]"),
-        click.option("--data-dir", help="Folder of images.  [default: the scale's]"),
+        click.option("--plan", is_flag=True, help="Print the commands and the cost, then exit."),
+        click.option("--collect", is_flag=True, help="Run nothing; make the tables from complete runs."),
+        click.option("--seed", "seeds", type=int, multiple=True, help="Seed; repeatable.  [default: the scale's]"),
+        click.option("--data-dir", help="Folder of images.  [default: that of the scale]"),
         click.option("--results", help="Folder for the tables.  [default: results in OUTPUT]"),
         click.option("--output", help="Folder for the runs.  [default: runs/claims-SCALE]"),
-        click.option("--scale", "name", type=click.Choice(list(SCALES)), default="demo", show_default=True),
+        click.option(
+            *("--scale", "name"),
+            type=click.Choice(list(SCALES)),
+            default="demo",
+            show_default=True,
+            help="How much is trained and measured, and on which images.",
+        ),
     ):
         command = option(command)
     return command
@@ -183,7 +195,7 @@ def start(
     plan: bool,
     collect: bool,
 ) -> Path | None:
-    """What the command line of a claim, or of all, does before it shows what was found: the folder of the results."""
+    """Plan, or run the claims; returns the folder of the results, or None after ``--plan``."""
     try:
         scale = scale_of(name, data_dir if data_dir or name != "paper" or not plan else "IMAGENET", seeds)
         folder = Path(output or f"runs/claims-{name}")
@@ -198,7 +210,7 @@ def start(
 
 
 def show_plan(claims: Sequence[Claim], scale: Scale, output: Path) -> None:
-    """The commands in order and what they cost."""
+    """Print the commands in order and what they cost."""
     todo = [stage for claim in claims for stage in claim.stages(scale)]
     for line in stages.plan(todo, output):
         click.echo(line)
@@ -210,7 +222,7 @@ def show_plan(claims: Sequence[Claim], scale: Scale, output: Path) -> None:
 
 
 def show(claim: Claim, results: Path) -> None:
-    """The claim and what was found, on the screen."""
+    """Print the claim and its findings."""
     click.secho(f"\n{claim.statement}  ({claim.place})", bold=True)
     for finding in found(claim, results):
         click.echo(f"* {finding.statement}\n    {finding.measured}\n    -> {finding.verdict}")

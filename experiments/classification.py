@@ -1,13 +1,14 @@
-"""A2MIM is the better pre-training for end-to-end fine-tuning, of CNNs and of ViTs: better than SimMIM, contrastive
-learning and training from scratch; in linear probing it is below contrastive learning and above SimMIM.
+"""A2MIM gives CNNs and ViTs a higher accuracy after end-to-end fine-tuning than SimMIM, contrastive learning and
+training from scratch; in linear probing it is below contrastive learning and above SimMIM.
 
 Paper: section 5.2, Table 1 (ResNet-50 on ImageNet-1K), Table 2 (ViT-S and ViT-B).
 Command: python -m a2mim.experiments.classification --scale demo
-Cost: four pre-trainings, five fine-tunings and five probings for each network and seed; ``--plan`` lists them.
-For it: top-1 after end-to-end fine-tuning is higher with A2MIM than with each rival; with a linear classifier on the
-frozen encoder it lies between MoCo v3 and SimMIM.
-Against it: a difference of the other sign, beyond the interval over seeds. That A2MIM helps ResNet-50 under RSB A3 is
-contested in public (the authors' issue tracker has a run of 77.98 % against 78.20 % from random weights).
+Cost: four pre-trainings, five fine-tunings and five linear probings per network and seed; ``--plan`` lists them.
+Supported if: top-1 after end-to-end fine-tuning is higher with A2MIM than with each other method; with a linear
+classifier on the frozen encoder it is between MoCo v3 and SimMIM.
+Opposed if: a difference has the opposite sign, and its interval over seeds excludes 0. Whether A2MIM helps ResNet-50
+under RSB A3 is disputed in public (the authors' issue tracker has a run of 77.98 %, against 78.20 % from
+random weights).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from .trainings import END_TO_END, IMAGENET_NETWORKS, LINEAR, METHODS, SCRATCH, 
 
 
 def networks_of(scale: Scale) -> Scale:
-    """The scale with the networks of Tables 1 and 2: the paper has ImageNet-1K here and ImageNet-100 elsewhere."""
+    """The scale with the networks of Tables 1 and 2: the paper uses ImageNet-1K here and ImageNet-100 elsewhere."""
     return replace(scale, networks=IMAGENET_NETWORKS) if scale.name == "paper" else scale
 
 
@@ -52,7 +53,7 @@ def collect(scale: Scale, output: Path) -> dict[str, pd.DataFrame]:
 
 
 def _epochs(output: Path, classifier: Stage) -> int:
-    """Epochs of the pre-training that a complete classifier began from."""
+    """Epochs of the pre-training from which a complete classifier started."""
     needed = [need for need in classifier.needs if complete(need, output)]
     return sum(len(pd.read_csv(need.folder(output) / "summary.csv")) for need in needed)
 

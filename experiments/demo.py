@@ -1,9 +1,9 @@
-"""The whole path in minutes: ``python -m a2mim.experiments.demo`` (what ``make demo`` runs).
+"""All steps from pre-training to the report in minutes: ``python -m a2mim.experiments.demo`` (what ``make demo`` runs).
 
-Pre-trains a small ViT and a small ResNet with A2MIM on the embedded images, fine-tunes each from that start and from
-scratch, and looks at the results: occlusion, interactions, spectra, variances, reconstructions, and a page that shows
-them all. Each line is a public command, shown before it runs; a training that is already complete is not run again. At
-this size the numbers show that the path works, not which method is better.
+Pre-trains a small ViT and a small ResNet with A2MIM on the embedded images, fine-tunes each of them from these weights
+and from scratch, and analyses the results: occlusion, interactions, spectra, variances, reconstructions, and a page
+that shows them all. Each step is a public command, printed before it runs; a complete training is not run again. At
+this size the numbers show that every step works, not which method is better.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def commands(output: str, epochs: int, finetune_epochs: int) -> list[list[str]]:
 
 
 def complete(step: list[str]) -> bool:
-    """Whether a step is a training whose run is there, with its last epoch."""
+    """Whether a step is a training that has reached its last epoch."""
     if "--experiment" not in step:
         return False
     output, name, epochs = (step[step.index(flag) + 1] for flag in ("--output", "--experiment", "--epochs"))
@@ -59,7 +59,7 @@ def complete(step: list[str]) -> bool:
 
 
 def run(step: list[str]) -> None:
-    """Run one command as a person would; its own line of error is enough when it fails."""
+    """Run one command as a user would; if it fails, exit with its status, after its own error message."""
     click.secho(f"\n$ {' '.join(step)}", bold=True)
     if complete(step):
         click.echo("(complete, not run again)")
@@ -73,7 +73,7 @@ def run(step: list[str]) -> None:
 
 
 def summary(output: str) -> str:
-    """Accuracy of the four classifiers, whole and with half of each image hidden; in per cent."""
+    """Accuracy of the four classifiers in per cent, on whole images and with half of each image hidden."""
     import pandas as pd
 
     table = pd.read_csv(Path(output) / "results" / "occlusion.csv")

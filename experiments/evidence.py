@@ -1,7 +1,7 @@
-"""All claims at one scale, and the page that says what was found: ``python -m a2mim.experiments.evidence``.
+"""All claims at one scale, and the page with the findings: ``python -m a2mim.experiments.evidence``.
 
-Runs what is not complete of every claim's stages, writes their tables and figures, and a page README.md beside them:
-claim by claim the paper's statement, what was measured, and whether that supports it.
+Run the stages of all claims that are not complete, write their tables and figures, and a page README.md: for each claim
+the statements of the paper, what was measured, and whether it supports them.
 """
 
 from __future__ import annotations
@@ -44,8 +44,6 @@ MODULES = (
     transfer,
 )
 CLAIMS = tuple(module.CLAIM for module in MODULES)
-
-
 FIGURES = "figures"  # folder beside the tables
 
 
@@ -53,7 +51,7 @@ def text(results: Path, place: Path | None = None) -> str:
     """The Markdown page of a folder of results.
 
     Args:
-        place: folder in which the page will lie, for its links to pictures; by default that of the results.
+        place: folder of the page, for its links to pictures; default: the folder of results.
     """
     about = json.loads((results / "about.json").read_text(encoding="utf-8"))
     found = {claim: claims.found(claim, results) for claim in CLAIMS}
@@ -70,7 +68,7 @@ def text(results: Path, place: Path | None = None) -> str:
 
 
 def _drawn(names: Iterable[str], results: Path, place: Path) -> list[str]:
-    """Figures as pictures, tables as text, those of them that are there."""
+    """Figures as pictures and tables as text, as far as they exist."""
     lines = []
     for name in names:
         table, picture = results / FIGURES / f"{name}.md", results / FIGURES / f"figure{name}.png"
@@ -92,12 +90,12 @@ def _setting(about: dict[str, Any]) -> list[str]:
     return [
         f"Scale `{scale.name}`: {labels}; seeds {', '.join(map(str, about['seeds']))}; images: `{about['data']}`; "
         f"{flags}. "
-        f"{len(stages)} commands, {hours:.1f} hours of them, several at once ({where}).",
+        f"{len(stages)} commands took {hours:.1f} hours in all, several at once ({where}).",
         "",
-        "Intervals are 95 % of the mean of paired differences over seeds (Student's t). A statement is supported where "
-        "its whole interval has the claimed sign, not supported where it has the other, undecided where it holds 0. "
-        "Nothing is corrected for the number of statements: of forty without any truth in them one would be called "
-        f"supported by chance. {scale.remark}".rstrip(),
+        "Intervals are 95 % Student-t intervals of the mean of paired differences over seeds. A statement is supported "
+        "if its whole interval has the claimed sign, not supported if it has the opposite sign, and undecided if it "
+        "contains 0. There is no correction for the number of statements: of forty false statements, one would be "
+        f"called supported by chance. {scale.remark}".rstrip(),
     ]
 
 
@@ -119,14 +117,20 @@ def _marked(verdict: str) -> str:
 
 
 def _commands(about: dict[str, Any]) -> list[str]:
-    lines = ["## Commands", "", "`{name}` stands for the folder of that stage.", "", "| stage | command | seconds |"]
+    lines = [
+        "## Commands",
+        "",
+        "`{name}` stands for the folder of that stage.",
+        "",
+        "| stage | command | seconds |",
+    ]
     rows = [f"| {name} | `{stage['command']}` | {stage['seconds']:.0f} |" for name, stage in about["stages"].items()]
     return [*lines, "|---|---|---|", *rows]
 
 
 @click.command(help=__doc__.split("\n\n")[1])
 @claims.options
-@click.option("--page", help="The page.  [default: README.md beside the tables]")
+@click.option("--page", help="File of the page.  [default: README.md beside the tables]")
 def main(page: str | None, **given: Any) -> None:
     results = claims.start(CLAIMS, **given)
     if results is None:
@@ -136,7 +140,7 @@ def main(page: str | None, **given: Any) -> None:
     names = dict.fromkeys(name for claim in CLAIMS for name in claim.drawn)
     try:
         gallery.build(list(names), results, results / FIGURES, click.echo)
-    except InputError as error:  # the page says what is there
+    except InputError as error:  # the page shows the tables that there are
         click.echo(str(error))
     written = Path(page or results / "README.md")
     files.write_text(written, text(results, written.parent))

@@ -1,13 +1,13 @@
-"""Inpainting and masked image modelling filter high frequencies out of a CNN's feature maps where contrastive
-pre-training keeps them, and masked image modelling lowers the variance of the maps where the others raise it.
+"""Inpainting and masked image modelling filter high frequencies out of a CNN's feature maps, and contrastive
+pre-training keeps them; masked image modelling lowers the variance of the maps, and the other methods raise it.
 
-Paper: section 3.3, Figure 3 (ResNet-50). The ViT is measured alike, though the paper does not show it.
+Paper: section 3.3, Figure 3 (ResNet-50). The ViT, which the paper does not show, is measured in the same way.
 Command: python -m a2mim.experiments.feature_maps --scale demo
-Cost: of the pre-trainings it shares with ``classification``, and seconds (small networks) for each encoder.
-For it: the relative log amplitude at the highest frequency, averaged over layers, is lower with inpainting and SimMIM
-than with MoCo v3; the logarithm of the variance, averaged over layers, is lower with SimMIM and A2MIM than with
+Cost: the pre-trainings that it shares with ``classification``, and seconds (small networks) for each encoder.
+Supported if: the relative log amplitude at the highest frequency, averaged over layers, is lower with inpainting and
+SimMIM than with MoCo v3; the logarithm of the variance, averaged over layers, is lower with SimMIM and A2MIM than with
 supervised training, inpainting and MoCo v3.
-Against it: a difference of the other sign, beyond the interval over seeds.
+Opposed if: a difference has the opposite sign, and its interval over seeds excludes 0.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ def findings(tables: Tables) -> list[Finding]:
     for network in dict.fromkeys(spectrum["network"]):
         by_seed = per_seed(highest[highest["network"] == network], "log_amplitude")
         for method in ("inpainting", "simmim"):
-            statement = f"{network}: {method} filters high frequencies out, against contrastive pre-training"
+            statement = f"{network}: {method} has less high-frequency amplitude than contrastive pre-training"
             measure = "log amplitude at the highest frequency, mean over layers"
             found.append(judge(statement, by_seed, method, "mocov3", measure=measure, expected=-1))
         by_seed = per_seed(variance[variance["network"] == network], "log")
         for method in ("simmim", "a2mim"):
             for than in ("supervised", "inpainting", "mocov3"):
-                statement = f"{network}: {method} has maps of less variance than {than}"
+                statement = f"{network}: the feature maps of {method} have less variance than those of {than}"
                 measure = "ln of the variance, mean over layers"
                 found.append(judge(statement, by_seed, method, than, measure=measure, expected=-1))
     return found

@@ -1,4 +1,4 @@
-"""What a comparison over seeds says of a statement: the difference, its interval, a verdict."""
+"""Judge a statement by a comparison over seeds: the difference, its interval and a verdict."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SUPPORTED, OPPOSED, OPEN, ABSENT = "supported", "not supported", "undecided at t
 
 @dataclass(frozen=True)
 class Finding:
-    """One statement of the paper beside one measurement."""
+    """One statement of the paper with one measurement and a verdict."""
 
     statement: str
     measured: str
@@ -22,7 +22,7 @@ class Finding:
 
 
 def per_seed(table: pd.DataFrame, value: str, column: str = "method") -> pd.DataFrame:
-    """Means of ``value`` by seed (rows) and method (columns)."""
+    """Means of ``value``: a row per seed, a column per method."""
     return table.pivot_table(index="seed", columns=column, values=value, sort=False)
 
 
@@ -37,14 +37,14 @@ def judge(
 ) -> Finding:
     """Compare two methods seed by seed.
 
-    Supported where the whole 95 % interval of the paired difference has the sign that the statement gives it, not
-    supported where it has the other, undecided where it holds 0 or there is one seed alone, not run where a method or a
-    common seed is missing.
+    The verdict is: supported if the whole 95 % interval of the paired difference (Student's t) has the sign that the
+    statement claims; not supported if it has the opposite sign; undecided if it contains 0 or there is only one seed;
+    not run if a method is missing or no seed has both.
 
     Args:
-        by_seed: as ``per_seed`` makes it.
+        by_seed: a table made by ``per_seed``.
         measure: what the numbers are, in words.
-        expected: sign of ``better - than`` by the statement, 1 or -1.
+        expected: the claimed sign of ``better - than``, 1 or -1.
     """
     if not {better, than} <= set(by_seed.columns):
         absent = ", ".join(sorted({better, than} - set(by_seed.columns)))

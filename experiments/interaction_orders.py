@@ -1,12 +1,12 @@
-"""Masked image modelling strengthens interactions of middle order between patches, in ViTs and in CNNs.
+"""Masked image modelling strengthens middle-order interactions between patches, in ViTs and in CNNs.
 
 Paper: section 3.2, Figure 1 (e)-(h); Figure A1 (c)-(d) for ResNet-50 on ImageNet-1K.
 Command: python -m a2mim.experiments.interaction_orders --scale demo
-Cost: of the trainings it shares with ``classification``, and about a minute (small networks) for each classifier.
-For it: J(m), averaged over the orders that the paper names (0.05n to 0.5n in ViT, 0.1n to 0.55n in ResNet), is larger
-in classifiers that were pre-trained by MIM than in those from scratch and from MoCo v3.
-Against it: it is smaller there, beyond the interval over seeds. J has mean 1 over all orders, so that more at one
-order is less at another.
+Cost: the trainings that it shares with ``classification``, and about a minute (small networks) for each classifier.
+Supported if: J(m), averaged over the orders that the paper names (0.05n to 0.5n in ViT, 0.1n to 0.55n in ResNet), is
+larger in classifiers pre-trained by MIM than in those trained from scratch or pre-trained by MoCo v3.
+Opposed if: it is smaller, and the interval over seeds excludes 0. J has mean 1 over all orders, so a larger value at
+one order means smaller values at others.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def findings(tables: Tables) -> list[Finding]:
         by_seed = per_seed(middle, "J")
         for better in ("simmim", "a2mim"):
             for than, called in ((SCRATCH, "random weights"), ("mocov3", "contrastive pre-training")):
-                statement = f"{network}: {better} has stronger interactions of middle order than {called}"
+                statement = f"{network}: {better} has stronger middle-order interactions than {called}"
                 found.append(judge(statement, by_seed, better, than, measure=f"mean J from {low}n to {high}n"))
     return found
 

@@ -1,13 +1,13 @@
-"""Masked image modelling makes both a ViT and a CNN robust to hidden patches, more than random weights or contrastive
+"""Masked image modelling makes ViTs and CNNs more robust to hidden patches than training from scratch and contrastive
 pre-training do.
 
 Paper: section 3.1, Figure 1 (a)-(d); Figure A1 (a)-(b) for ResNet-50 on ImageNet-1K.
 Command: python -m a2mim.experiments.occlusion_robustness --scale demo
-Cost: of the trainings it shares with ``classification``, and seconds (small networks) to minutes for each classifier.
-For it: fine-tuned classifiers that were pre-trained by MIM keep a larger share of their accuracy, averaged over the
-occlusion ratios, than those from scratch and those from MoCo v3. The share, not the accuracy: a better classifier is
-not yet a more robust one.
-Against it: a share that is smaller, beyond the interval over seeds.
+Cost: the trainings that it shares with ``classification``, and seconds (small networks) to minutes per classifier.
+Supported if: fine-tuned classifiers pre-trained by MIM keep a larger share of their accuracy, averaged over the
+occlusion ratios, than those trained from scratch or pre-trained by MoCo v3. The measure is the share, not the accuracy:
+a more accurate classifier is not necessarily more robust.
+Opposed if: the share is smaller, and the interval over seeds excludes 0.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def collect(scale: Scale, output: Path) -> dict[str, pd.DataFrame]:
 
 
 def kept(table: pd.DataFrame) -> pd.DataFrame:
-    """Share of the accuracy that is kept, averaged over the ratios (%): a row for each network, method and seed."""
+    """Share of accuracy kept under occlusion, averaged over the ratios (%): one row per network, method and seed."""
     curves = table.pivot_table(index=["network", "method", "seed"], columns="ratio", values="accuracy", sort=False)
     curves = curves.sort_index(axis=1)
     ratios = [float(ratio) for ratio in curves.columns]

@@ -1,13 +1,13 @@
-"""Filling with the mean colour, adding the token inside the network, and the frequency loss each improve what the
-network reconstructs; a ViT needs its token to do so, a CNN hardly does.
+"""Filling with the mean colour, adding the token inside the network, and the frequency loss each improve the
+reconstructions; a ViT needs its mask token for them, a CNN hardly does.
 
 Paper: section 5.4, appendix C; Figures 5 and A2 (components added one by one), A3 (without the token).
 Command: python -m a2mim.experiments.reconstructions --scale demo
-Cost: of the pre-trainings it shares with ``token_place``, and seconds (small networks) for each.
-For it: each step from SimMIM to A2MIM raises the PSNR of the hidden part, the last one lowers the error of
-frequencies from π/2 up; without its token a ViT's error grows by a larger factor than a CNN's. The paper shows pictures
-and speaks of artefacts and details, which these numbers stand for.
-Against it: a difference of the other sign, beyond the interval over seeds.
+Cost: the pre-trainings that it shares with ``token_place``, and seconds (small networks) for each analysis.
+Supported if: each step from SimMIM to A2MIM raises the PSNR of the hidden part; the last step lowers the error of
+frequencies above π/2; without its token, a ViT's error grows by a larger factor than a CNN's. The paper shows pictures
+and describes artefacts and details, which these numbers measure.
+Opposed if: a difference has the opposite sign, and its interval over seeds excludes 0.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from .findings import Finding, judge, per_seed
 from .stages import Stage
 from .trainings import Scale
 
-UPPER = 0.5  # frequencies, in units of π, from which on they count as high
+UPPER = 0.5  # frequencies from here on count as high, in units of π
 
 
 def steps(scale: Scale, network: str) -> tuple[str, ...]:
-    """From the baseline to A2MIM, one component at a time."""
+    """The variants from the baseline to A2MIM, one component at a time."""
     net = scale.networks[network]
     return net.baseline, "mean-fill", f"add-{net.inside}", "a2mim"
 
@@ -48,7 +48,7 @@ def collect(scale: Scale, output: Path) -> dict[str, pd.DataFrame]:
 
 
 def pictures(scale: Scale, output: Path) -> dict[str, Path]:
-    """Pixels of what the first seed's networks make of the same images."""
+    """Reconstructions of the same images by the networks of the first seed, as pixels."""
     folders = {network: analysis(scale, network, scale.seeds[0]).folder(output) for network in scale.networks}
     name = "reconstruct_pixels"
     return {f"{name}_{network}.npz": folder / f"{name}.npz" for network, folder in folders.items()}
@@ -65,14 +65,14 @@ def findings(tables: Tables) -> list[Finding]:
         baseline = "simmim-zero" if "simmim-zero" in by_seed else "simmim"
         measure = "PSNR of the hidden part (dB)"
         for better, than, what in (
-            ("mean-fill", baseline, "hiding by the mean colour improves on SimMIM's hiding"),
-            (inside, "mean-fill", "the token added inside improves on the mean colour alone"),
+            ("mean-fill", baseline, "filling with the mean colour improves on SimMIM"),
+            (inside, "mean-fill", "adding the token inside improves on the mean colour alone"),
             ("a2mim", inside, "the frequency loss improves the reconstruction"),
         ):
             found.append(judge(f"{network}: {what}", by_seed, better, than, measure=measure))
         by_seed = per_seed(high[high["network"] == network], "log")
-        statement = f"{network}: the frequency loss mends high frequencies"
-        measure = "ln of the relative error from π/2 up"
+        statement = f"{network}: the frequency loss lowers the error of high frequencies"
+        measure = "ln of the relative error above π/2"
         found.append(judge(statement, by_seed, "a2mim", inside, measure=measure, expected=-1))
     return [*found, *_without_token(summary)]
 
@@ -86,7 +86,7 @@ def _without_token(summary: pd.DataFrame) -> list[Finding]:
     families = {methods.family(label): label for label in factor["network"]}
     vit, cnn = families.get("transformer", "a ViT"), families.get("cnn", "a CNN")
     statement = "without its token a ViT's reconstruction suffers more than a CNN's"
-    measure = "L1 without the token, times that with it"
+    measure = "ratio of L1 without the token to L1 with it"
     return [judge(statement, per_seed(factor, "factor", "network"), vit, cnn, measure=measure)]
 
 

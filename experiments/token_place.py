@@ -4,10 +4,10 @@ replacing features near the input.
 Paper: section 5.4, Figure 6 (fine-tuning on ImageNet-100, without the frequency loss).
 Command: python -m a2mim.experiments.token_place --scale demo
 Cost: a pre-training and a fine-tuning for each place; ``--plan`` lists them.
-For it: top-1 after fine-tuning is highest for the token added in the middle (stage 3 of ResNet-50, block 5 of ViT-S),
-above that of each other place and of a token that replaces; hiding by the mean colour alone is better than SimMIM's
-hiding, by zeros in a CNN and by a token in a ViT (88.14 against 87.75 in the paper's ResNet-50).
-Against it: a place that is better, beyond the interval over seeds.
+Supported if: top-1 after fine-tuning is higher for the token added in the middle (stage 3 of ResNet-50, block 5 of
+ViT-S) than for each other place and for a token that replaces features; filling with the mean colour alone is better
+than SimMIM, which fills with zeros in a CNN and with a token in a ViT (88.14 against 87.75 in the paper's ResNet-50).
+Opposed if: another place is better, and the interval over seeds excludes 0.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from .trainings import Scale
 
 
 def variants(scale: Scale, network: str) -> dict[str, dict[str, object]]:
-    """What is pre-trained, with the columns that describe it: SimMIM, the mean colour in it, and each place."""
+    """Pre-trainings with the columns that describe them: SimMIM, SimMIM with the mean colour, and each place."""
     net = scale.networks[network]
     baseline: dict[str, object] = dict(token="none", site="", place=None, fill="zero")
-    if methods.family(net.label) == "transformer":  # it has a token there
+    if methods.family(net.label) == "transformer":  # SimMIM in a ViT has a token
         baseline = dict(token="replace", site="stem", place=0.0, fill="zero")
     found: dict[str, dict[str, object]] = {
         net.baseline: baseline,
@@ -64,12 +64,12 @@ def findings(tables: Tables) -> list[Finding]:
     found = []
     for network, rows in tables["token_place"].groupby("network", sort=False):
         by_seed = per_seed(rows, "top1")
-        inside = next(iter(rows.loc[rows["inside"], "method"]), "add-inside")  # which judge says was not run
+        inside = next(iter(rows.loc[rows["inside"], "method"]), "add-inside")  # judge reports it as not run
         for other in (name for name in by_seed.columns if name.startswith(("add-", "replace-")) and name != inside):
             statement = f"{network}: the token added in the middle ({inside[4:]}) is better than {_said(other)}"
             found.append(judge(statement, by_seed, inside, other, measure="top-1 (%)"))
         baseline = "simmim-zero" if "simmim-zero" in by_seed else "simmim"
-        statement = f"{network}: hiding by the mean colour is better than SimMIM's hiding"
+        statement = f"{network}: filling with the mean colour is better than SimMIM"
         found.append(judge(statement, by_seed, "mean-fill", baseline, measure="top-1 (%)"))
     return found
 

@@ -1,6 +1,6 @@
-"""The trainings that the claims share: which networks, pre-trained how, evaluated how, at which scale.
+"""The trainings that the claims share: networks, pre-trainings, evaluations and scales.
 
-The claims ask for the same trainings by the same names, so that each is run once for all of them.
+Claims that need the same training ask for it by the same name, so that it is run once for all of them.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from a2mim.figures import methods
 
 from .stages import Stage
 
-# What is changed in a pre-training, by the name that tables and figures use. The ablations of section 5.4 start from
-# SimMIM with the mean colour: a token that replaces features after the stem, no L_freq.
+# Flags of a pre-training, by its name in tables and figures. The ablations of section 5.4 start from SimMIM with the
+# mean colour: a token that replaces features after the stem, without L_freq.
 BASELINE = "--method a2mim --token replace --mask-layer stem --freq-lambda 0"
 VARIANTS = {
     **{method: f"--method {method}" for method in settings.METHODS},
-    "random": "--lr 0 --warmup-epochs 0 --epochs 1",  # weights stay as they begin
+    "random": "--lr 0 --warmup-epochs 0 --epochs 1",  # weights stay at their random start
     "simmim-zero": "--method simmim --fill zero",
-    "mean-fill": "--method a2mim --token none --freq-lambda 0",  # hides by the mean colour alone
+    "mean-fill": "--method a2mim --token none --freq-lambda 0",  # hidden patches get the mean colour; no token
     "replace-stem": BASELINE,
     "freq-plain": "--method a2mim --token replace --mask-layer stem --freq-weight none",
     "freq-focal": "--method a2mim --token replace --mask-layer stem",
@@ -35,7 +35,7 @@ METHODS = tuple(methods.ordered((SCRATCH, *settings.METHODS)))
 
 
 def flags_of(variant: str) -> str:
-    """Flags of a pre-training: one of ``VARIANTS``, or ``add-SITE``: the token is added there, no L_freq."""
+    """Flags of a pre-training: one of ``VARIANTS``, or ``add-SITE``, which adds the token at a site, without L_freq."""
     if variant.startswith("add-"):
         return f"--method a2mim --token add --mask-layer {variant.removeprefix('add-')} --freq-lambda 0"
     return VARIANTS[variant]
@@ -46,13 +46,12 @@ class Network:
     """An architecture with its recipes.
 
     Args:
-        label: in figures and tables.
-        recipe: of the pre-training; ``own`` has those of methods with a recipe of their own.
-        places: sites of the ablation of the token's place (Figure 6), from the input to the output; ``inside`` is the
-            one that A2MIM takes.
-        scratch: checkpoint or flags that say which architecture is trained from scratch.
+        label: name in figures and tables.
+        recipe: recipe of the pre-training; ``own`` has the recipes of methods that need another one.
+        places: sites compared in Figure 6, from input to output; ``inside`` is the site that A2MIM uses.
+        scratch: checkpoint or flags that name the architecture to train from scratch.
         evaluations: recipes by the name of the evaluation.
-        baseline: SimMIM as it was published, from which Figures 5, 6 and A2 start: with its token, or zeros in a CNN.
+        baseline: the published SimMIM, from which Figures 5, 6 and A2 start: with its token, or with zeros in a CNN.
     """
 
     label: str
@@ -67,16 +66,16 @@ class Network:
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is trained and measured, on what.
+    """How much is trained and measured, and on which images.
 
     Args:
-        networks: by the names that files use.
-        data: flags that name the images, for every command.
-        pretrain: further flags of every pre-training; ``evaluate`` of the evaluations, by recipe.
-        seeds: of the trainings.
-        analyses: further flags of each analysis.
-        cost: of all claims, in words.
-        remark: on what a measurement at this scale is worth.
+        networks: networks by their names in files.
+        data: flags for the images, added to every command.
+        pretrain: flags added to every pre-training; ``evaluate``: flags added to evaluations, by recipe.
+        seeds: seeds of the trainings.
+        analyses: flags added to each analysis.
+        cost: cost of all claims, in words.
+        remark: how far a measurement at this scale can be trusted.
     """
 
     name: str
@@ -90,18 +89,18 @@ class Scale:
     analyses: Mapping[str, str] = field(default_factory=dict)
 
     def each(self) -> Iterator[tuple[str, int]]:
-        """Every network with every seed; all networks of a seed before the next, so that they can soon be compared."""
+        """Every network with every seed, seed by seed, so that networks can be compared early."""
         return ((network, seed) for seed in self.seeds for network in self.networks)
 
     def pretraining(self, network: str, variant: str, seed: int) -> Stage:
         """Pre-training of a network; see ``VARIANTS``."""
         net, flags = self.networks[network], flags_of(variant)
-        # the last of a flag counts: what a variant is goes before what the scale says
+        # the last value of a flag counts: the variant overrides the scale
         words = ["a2mim-pretrain -c", net.own.get(variant, net.recipe), self.pretrain, flags, f"--seed {seed}"]
         return Stage(f"{network}-{variant}-{seed}", " ".join([*filter(None, words), self.data]).strip())
 
     def classifier(self, network: str, variant: str, seed: int, evaluation: str = END_TO_END) -> Stage:
-        """A classifier from a pre-training or, for ``SCRATCH``, from random weights, by one of the evaluations."""
+        """A classifier trained by one of the evaluations, from a pre-training or, for ``SCRATCH``, random weights."""
         net = self.networks[network]
         recipe = net.evaluations[evaluation]
         needs = () if variant == SCRATCH else (self.pretraining(network, variant, seed),)
@@ -111,18 +110,18 @@ class Scale:
         return Stage(f"{network}-{variant}-{seed}-{ending}", " ".join(filter(None, words)), needs)
 
     def classifiers(self, network: str, seed: int) -> dict[str, Stage]:
-        """Those of every method, end to end."""
+        """The end-to-end classifiers of all methods."""
         return {method: self.classifier(network, method, seed) for method in METHODS}
 
     def analysis(self, name: str, network: str, seed: int, runs: Mapping[str, Stage], flags: str = "") -> Stage:
-        """An analysis of a network's runs of one seed, each called in the table by the name it has here."""
+        """An analysis of a network's runs of one seed; the table calls each run by its name in ``runs``."""
         given = " ".join(f"{{{stage.name}}} --name {variant}" for variant, stage in runs.items())
         words = [f"a2mim-analyze {name}", given, self.analyses.get(name, ""), flags, self.data]
         return Stage(f"{network}-{seed}-{name}", " ".join(filter(None, words)), tuple(runs.values()))
 
 
 def _multistep(epochs: int) -> str:
-    """The recipe's steps at the same shares of a run of other length."""
+    """Flags for fewer epochs, with the learning rate's milestones at the recipe's shares of the run."""
     return f"--epochs {epochs} --decay-milestones {math.ceil(0.6 * epochs)},{math.ceil(0.8 * epochs)}"
 
 
@@ -162,10 +161,10 @@ PAPER_NETWORKS = {
         scratch="--model resnet50",
         evaluations={END_TO_END: "deit-100-in100"},
         own={"simmim": "simmim-resnet50-in100", "mocov3": "mocov3-resnet50-in100"},
-        baseline="simmim-zero",  # the recipe has the paper's modified SimMIM
+        baseline="simmim-zero",  # its recipe has the paper's modified SimMIM
     ),
 }
-IMAGENET_NETWORKS = {  # of Tables 1 and 2
+IMAGENET_NETWORKS = {  # for Tables 1 and 2
     "vit-imagenet": replace(
         PAPER_NETWORKS["vit"],
         recipe="paper-vit-small",
@@ -181,9 +180,9 @@ IMAGENET_NETWORKS = {  # of Tables 1 and 2
 }
 
 SMALL_REMARK = (
-    "Networks and images are small and training is short: this says whether an effect is seen at this scale, not "
-    "whether the paper is right at its own. SimMIM in the CNN is the published one, which hides pixels by zeros; the "
-    "paper's own comparisons have a modified one with the mean colour, which is `mean-fill` here."
+    "Networks and images are small and training is short: these results show whether an effect appears at this scale, "
+    "not whether the paper is right at its own. SimMIM in the CNN is the published version, which sets hidden pixels "
+    "to zero; the paper compares with a modified version that uses the mean colour, here called `mean-fill`."
 )
 DEMO = Scale(
     "demo",
@@ -206,7 +205,7 @@ DEMO = Scale(
 SMALL = Scale(
     "small",
     SMALL_NETWORKS,
-    cost="all claims: four to five hours of one core, of which several processes can take their share",
+    cost="all claims: four to five hours on one core; several processes can share them",
     remark=SMALL_REMARK,
     pretrain="--limit 15000 --epochs 2",
     evaluate={
@@ -225,7 +224,7 @@ SMALL = Scale(
 PAPER = Scale(
     "paper",
     PAPER_NETWORKS,
-    cost="all claims: about 3,000 GPU-hours; the cost of each training stands in its recipe",
+    cost="all claims: about 3,000 GPU-hours; each recipe states the cost of its training",
     seeds=(0, 1, 2),
     analyses={
         "occlusion": "--classes imagenet100",
@@ -236,25 +235,25 @@ PAPER = Scale(
     },
 )
 SCALES = {scale.name: scale for scale in (DEMO, SMALL, PAPER)}
-FASHION = Path("/usr/share/datasets/fashion-mnist")  # where Debian's package dataset-fashion-mnist puts the files
+FASHION = Path("/usr/share/datasets/fashion-mnist")  # where the Debian package dataset-fashion-mnist installs the files
 
 
 def scale_of(name: str, data_dir: str | None = None, seeds: tuple[int, ...] = ()) -> Scale:
-    """The scale of that name on these images.
+    """The scale with this name, on these images.
 
     Raises:
-        InputError: a scale that needs images, and none were named or found.
+        InputError: the scale needs images, and none were given or found.
     """
     scale = SCALES[name]
     if name == "small" and data_dir is None:
         if not FASHION.is_dir():
             raise InputError(
-                f"scale 'small' needs the original Fashion-MNIST files: install the Debian package "
-                f"dataset-fashion-mnist (it puts them into {FASHION}), or name a folder with --data-dir"
+                f"scale 'small' needs the original Fashion-MNIST files, and {FASHION} is missing: install the Debian "
+                f"package dataset-fashion-mnist, or give their folder with --data-dir"
             )
         data_dir = str(FASHION)
     if name == "paper" and data_dir is None:
-        raise InputError("scale 'paper' needs ImageNet: name its folder with --data-dir")
+        raise InputError("scale 'paper' needs ImageNet: give its folder with --data-dir")
     return replace(
         scale,
         data=_escaped(f"--data-dir {shlex.quote(data_dir)}") if data_dir else "",
@@ -263,5 +262,5 @@ def scale_of(name: str, data_dir: str | None = None, seeds: tuple[int, ...] = ()
 
 
 def _escaped(words: str) -> str:
-    """Braces mark places in the command of a stage."""
+    """Escape braces, which mark placeholders in the command of a stage."""
     return words.replace("{", "{{").replace("}", "}}")

@@ -1,7 +1,7 @@
-"""What A2MIM learns transfers to object detection and segmentation better than what its rivals learn.
+"""A2MIM transfers better to object detection and segmentation than the other methods.
 
 Paper: section 5.3, Table 3 (ResNet-50) and Table 4 (ViT-B): COCO with Mask R-CNN, ADE20K with UperNet. Not run here:
-the frameworks below do it, with the encoder in their own format. What they need of us are these commands:
+the frameworks below run it, with the encoder in their own format. These commands convert it:
 
     a2mim-checkpoint convert runs/pretrain-paper-resnet50 --to detectron2 --output r50.pkl
     a2mim-checkpoint convert runs/pretrain-paper-vit-base --to detectron2 --output vit-b.pkl
@@ -12,8 +12,8 @@ Table 3, COCO: the detection folder of facebookresearch/moco (Mask R-CNN, R50-C4
 
     python train_net.py --config-file configs/coco_R_50_C4_2x_moco.yaml --num-gpus 8 MODEL.WEIGHTS r50.pkl
 
-Table 4, COCO: detectron2's ViTDet; the paper's 12 epochs are a setting of the schedule (``train.max_iter``), its
-relative position bias is on there:
+Table 4, COCO: detectron2's ViTDet; for the paper's 12 epochs set the length of the schedule (``train.max_iter``);
+its relative position bias is on by default there:
 
     tools/lazyconfig_train_net.py --config-file projects/ViTDet/configs/COCO/mask_rcnn_vitdet_b_100ep.py \\
         train.init_checkpoint=vit-b.pkl
@@ -25,9 +25,9 @@ ADE20K: mmsegmentation 1.2 (UperNet, batches of 16):
     tools/dist_train.sh configs/mae/mae-base_upernet_8xb2-amp-160k_ade20k-512x512.py 8 \\
         --cfg-options model.pretrained=vit-b.pth
 
-Cost: about 100 GPU-hours for COCO and 30 for ADE20K, each network and seed; estimated from the frameworks' own tables.
-For it: AP of boxes and masks, and mIoU, above those of each rival that is fine-tuned by the same commands.
-Against it: a rival that is better, beyond the deviation over seeds.
+Cost: about 100 GPU-hours for COCO and 30 for ADE20K per network and seed, estimated from the frameworks' own tables.
+Supported if: AP of boxes and masks, and mIoU, are higher than with each other method fine-tuned by the same commands.
+Opposed if: another method is better by more than the deviation over seeds.
 """
 
 from __future__ import annotations

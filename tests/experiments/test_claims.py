@@ -147,7 +147,7 @@ def test_missing_tables_are_not_judged(tmp_path):
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.rsplit(".", 1)[-1])
 def test_a_claims_docstring_has_all_that_a_reader_wants(module):
     text = inspect.getdoc(module)
-    for word in ("\nPaper: ", "\nCost: ", "\nFor it: ", "\nAgainst it: "):
+    for word in ("\nPaper: ", "\nCost: ", "\nSupported if: ", "\nOpposed if: "):
         assert word in text, word
     assert f"a2mim.experiments.{module.__name__.rsplit('.', 1)[-1]} --scale" in text or not module.CLAIM.tables
     assert module.CLAIM.statement.endswith(".")

@@ -28,13 +28,15 @@ def tables():
 
 def test_verdicts_follow_the_tables(tables):
     said = verdicts(findings(tables))
-    assert said["small ResNet: simmim filters high frequencies out, against contrastive pre-training"] == SUPPORTED
-    assert said["small ResNet: inpainting filters high frequencies out, against contrastive pre-training"] == OPPOSED
-    assert said["small ViT: simmim has maps of less variance than supervised"] == SUPPORTED
-    assert said["small ViT: a2mim has maps of less variance than mocov3"] == OPPOSED
+    assert said["small ResNet: simmim has less high-frequency amplitude than contrastive pre-training"] == SUPPORTED
+    assert said["small ResNet: inpainting has less high-frequency amplitude than contrastive pre-training"] == OPPOSED
+    assert said["small ViT: the feature maps of simmim have less variance than those of supervised"] == SUPPORTED
+    assert said["small ViT: the feature maps of a2mim have less variance than those of mocov3"] == OPPOSED
 
 
 def test_the_variance_is_compared_by_its_logarithm(tables):
-    measured = next(one.measured for one in findings(tables) if "simmim has maps of less variance" in one.statement)
+    measured = next(
+        one.measured for one in findings(tables) if "the feature maps of simmim have less variance" in one.statement
+    )
     noise = np.log([0.5, 0.5 + 0.0106, 0.5 + 0.0212]).mean()
     assert f"simmim {noise:.2f}" in measured

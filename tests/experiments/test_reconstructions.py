@@ -26,10 +26,10 @@ def tables(without):
 
 def test_verdicts_follow_the_steps():
     said = verdicts(findings(tables({"small ViT": 0.5, "small ResNet": 0.2})))
-    assert said["small ViT: hiding by the mean colour improves on SimMIM's hiding"] == SUPPORTED
-    assert said["small ViT: the token added inside improves on the mean colour alone"] == OPPOSED
+    assert said["small ViT: filling with the mean colour improves on SimMIM"] == SUPPORTED
+    assert said["small ViT: adding the token inside improves on the mean colour alone"] == OPPOSED
     assert said["small ResNet: the frequency loss improves the reconstruction"] == SUPPORTED
-    assert said["small ResNet: the frequency loss mends high frequencies"] == SUPPORTED
+    assert said["small ResNet: the frequency loss lowers the error of high frequencies"] == SUPPORTED
     assert said["without its token a ViT's reconstruction suffers more than a CNN's"] == SUPPORTED
 
 

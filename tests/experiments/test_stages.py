@@ -82,7 +82,7 @@ def test_a_folder_without_a_checkpoint_makes_way(tmp_path):
 
 
 def test_two_stages_of_one_name_are_refused():
-    with pytest.raises(ValueError, match="two stages are called net"):
+    with pytest.raises(ValueError, match="two stages have the name net"):
         stages.in_order([TRAINING, Stage("net", "a2mim-pretrain -c fashion-resnet")])
 
 

@@ -24,7 +24,7 @@ def test_verdicts_follow_the_places():
     assert said["small ResNet: the token added in the middle (stage3) is better than added at stem"] == SUPPORTED
     assert said["small ResNet: the token added in the middle (stage3) is better than replacing at stem"] == SUPPORTED
     assert said["small ResNet: the token added in the middle (stage3) is better than added at stage4"] == OPPOSED
-    assert said["small ResNet: hiding by the mean colour is better than SimMIM's hiding"] == SUPPORTED
+    assert said["small ResNet: filling with the mean colour is better than SimMIM"] == SUPPORTED
 
 
 def test_a_place_that_was_not_run_yet_is_said():
