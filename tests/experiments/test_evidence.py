@@ -37,7 +37,7 @@ def test_findings_are_counted_and_decided_ones_stand_out(results):
 def test_setting_and_commands_are_said(results):
     text = evidence.text(results)
     assert "seeds 0, 1, 2" in text
-    assert "1 commands, 1.0 hours" in text
+    assert "1 commands took 1.0 hours" in text
     assert "| a | `a2mim-pretrain -c b` | 3600 |" in text
 
 
