@@ -94,8 +94,8 @@ def _setting(about: dict[str, Any]) -> list[str]:
         "",
         "Intervals are 95 % Student-t intervals of the mean of paired differences over seeds. A statement is supported "
         "if its whole interval has the claimed sign, not supported if it has the opposite sign, and undecided if it "
-        "contains 0. There is no correction for the number of statements: of forty false statements, one would be "
-        f"called supported by chance. {scale.remark}".rstrip(),
+        "contains 0. There is no correction for the number of statements: of forty claimed differences that "
+        f"do not exist, about one would be called supported by chance. {scale.remark}".rstrip(),
     ]
 
 

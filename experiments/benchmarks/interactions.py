@@ -1,9 +1,9 @@
-"""What the estimators of J(m) cost and how right they are: ``python -m a2mim.experiments.benchmarks interactions``.
+"""Cost and accuracy of the estimators of J(m): ``python -m a2mim.experiments.benchmarks interactions``.
 
-Gain is how many times fewer evaluations the efficient estimator needs for the error of the published one: mean squared
-errors of single images' strengths against a long reference, each multiplied by its evaluations, paper over efficient.
-The error of a mean falls as one over the evaluations; the published estimator's bias does not, so that its gain is told
-too low where bias is large.
+The gain says how many times fewer evaluations the efficient estimator needs to reach the error of the published one:
+the ratio (paper over efficient) of mean squared error times evaluations, where errors are those of single images'
+strengths against a long reference. The variance falls as one over the evaluations, but the published estimator's bias
+does not, so the gain is underestimated where the bias is large.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from a2mim.analysis.interactions.games import PatchGame
 from a2mim.analysis.interactions.pairs import neighbour_pairs
 from a2mim.checkpoint import load_encoder
 
-ALL = 10**9  # more pairs than there are: all of them
+ALL = 10**9  # more pairs than there are, to get all of them
 GRID = (8, 8)
-REFERENCE = 48  # contexts of the long reference, for each of all near pairs
+REFERENCE = 48  # contexts per pair of the long reference, which has all near pairs
 
 
 def games_of(name: str, n_images: int) -> list[PatchGame]:
-    """A shipped network on so many of the embedded images, balanced over the classes."""
+    """Games of a shipped network on ``n_images`` embedded images, balanced over the classes."""
     model, report = load_encoder(name)
     subject = Subject(name, model.to(memory_format=torch.channels_last), report)
     batch = next(iter(Images(limit=n_images).loader(subject.report, n_images)))
@@ -50,7 +50,7 @@ class Trials:
 
     @property
     def cost(self) -> Floats:
-        """Mean squared error times evaluations, (ratios,): what one more halving of the error would be bought with."""
+        """Mean squared error times evaluations, (ratios,)."""
         return (self.errors**2).mean(axis=(0, 1)) * self.evaluations
 
     @property
@@ -78,7 +78,7 @@ def trials(
 def gains(name: str, n_images: int, repetitions: int) -> tuple[Trials, Trials, Floats]:
     """(paper at 50 x 50, efficient at its defaults, gain at each of the paper's ratios).
 
-    The published code evaluates 4 · 50 · 50 coalitions at every order, equal ones again and again: that is its cost.
+    The published code evaluates 4 · 50 · 50 coalitions at every order, also if they are equal; that counts as its cost.
     """
     games = games_of(name, n_images)
     with tqdm(total=2 * repetitions + 1, desc=name, disable=None) as bar:
@@ -104,7 +104,7 @@ def gains(name: str, n_images: int, repetitions: int) -> tuple[Trials, Trials, F
 
 
 class Unanimity:
-    """f(S) = Σ_k weight_k [members_k ⊆ S] over random groups of players that lie near each other."""
+    """f(S) = Σ_k weight_k [members_k ⊆ S] over random groups of neighbouring players."""
 
     def __init__(self, grid: tuple[int, int], n_groups: int, seed: int) -> None:
         rng = np.random.default_rng(seed)
@@ -146,7 +146,7 @@ def known_answer(n_groups: int) -> Floats:
 
 
 def known_games(repetitions: int, n_images: int, n_groups: int = 60) -> tuple[Floats, Floats]:
-    """(relative bias against the same games' own answer, share of intervals that hold the population's); (ratios,)."""
+    """(relative bias against the answer of the same games, share of intervals with the population's); (ratios,)."""
     n, truth = KNOWN_GRID[0] * KNOWN_GRID[1], known_answer(n_groups)
     near = neighbour_pairs(KNOWN_GRID, ALL, np.random.default_rng(0))
     orders = orders_of(KNOWN_RATIOS, n).tolist()
@@ -161,7 +161,7 @@ def known_games(repetitions: int, n_images: int, n_groups: int = 60) -> tuple[Fl
 
 
 def throughput(name: str) -> list[Callable[[], object]]:
-    """[estimate, bare model on as many images], for ``paired_times``; both at the same batch size and memory format."""
+    """[estimate, bare model on as many images], for ``paired_times``, with the same batch size and memory format."""
     game = games_of(name, 1)[0]
     evaluations = int(estimate([game], GRID[0] * GRID[1], ratios=(0.5,), n_pairs=200).evaluations[0])
     images = game.image.expand(game.batch_size, -1, -1, -1).contiguous(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""What probes and occlusion cost beside the bare network: ``python -m a2mim.experiments.benchmarks probes``."""
+"""Cost of probes and occlusion, compared with the bare network: ``python -m a2mim.experiments.benchmarks probes``."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from a2mim.checkpoint import load_encoder
 from a2mim.data import Batch
 
 BARS = {"spectrum": 0.80, "radial spectrum": 0.80, "variance": 0.80, "occlusion": 0.95}
-RATIOS = (0.2, 0.4, 0.6, 0.8)  # of occlusion: four masks for each image, against four passes of all others
+RATIOS = (0.2, 0.4, 0.6, 0.8)  # of occlusion: four masks per image; the other sides pass each image four times
 MEMORY_NETWORK = "fashion-resnet-a2mim"
-# few and many of what memory must not depend on
+# with few and with many images, on which memory must not depend
 MEMORY = {  # settings of the analysis, images, images in one forward pass
     "spectrum": (("", 64, 64), ("", 1024, 64)),
     "variance": (("", 64, 64), ("", 1024, 64)),
@@ -46,7 +46,7 @@ def throughput(subject: Subject, batch_size: int) -> list[Callable[[], object]]:
     """[bare network, then each of ``BARS``], for ``paired_times``: all run ``batch_size`` images four times
     through the network, occlusion each time under another mask.
 
-    The images are there already, normalised, as workers would have them; all sides take them in channels-last.
+    The images are in memory, normalised as workers would deliver them; all sides take them in channels-last.
     """
     place = next(subject.model.parameters()).device
     size = subject.report.input_size
@@ -77,9 +77,9 @@ def throughput(subject: Subject, batch_size: int) -> list[Callable[[], object]]:
 
 
 def peak_memory(analysis: str, settings: str, images: int, batch_size: int) -> int:
-    """Bytes by which an analysis raises the resident set at its highest, in a process that has run the network once.
+    """Bytes by which an analysis raises the peak resident set of a process that has run the network once.
 
-    Linux only, as for the loader's.
+    Linux only, as for the loader.
     """
     measure = f"""
 import re, tempfile

@@ -1,7 +1,7 @@
 """Ratios that the project promises, each measured within one run: ``python -m a2mim.experiments.benchmarks --help``.
 
-Machines differ and drift, so nothing here is a time to quote alone: the two sides of a ratio run in turn, A B A B, and
-the median of the pairs' ratios is printed with its quartiles.
+Machines differ and drift, so no time here should be quoted alone: the two sides of a ratio run in turn, A B A B, and
+the median of the ratios of all pairs is printed with its quartiles.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 
 import click
 import numpy as np
+import yaml
 
 from a2mim.experiments.benchmarks.throughput import Conditions, Net, compare, peak_megabytes, write_jpegs
 
-TURN = 3.0  # seconds of one turn of the engine, about
+TURN = 3.0  # seconds that one turn of the engine takes, roughly
 NETS = (
     Net("ResNet-50, 224", "resnet50", {}, 224, 8, 32),
     Net("ViT-S/16, 224", "vit_small_patch16_224", {}, 224, 8, 32),
@@ -27,14 +29,10 @@ NETS = (
 
 
 def nets() -> tuple[Net, ...]:
-    """The paper's two networks, and the demo's two as their recipes have them."""
-    from importlib.resources import files
-
-    import yaml
-
+    """The two networks of the demo, by their recipes, and two of the paper."""
     small = []
     for name in ("fashion-resnet", "fashion-vit"):
-        recipe = yaml.safe_load((files("a2mim.experiments") / "recipes" / f"{name}.yaml").read_text())
+        recipe = yaml.safe_load((resources.files("a2mim.experiments") / "recipes" / f"{name}.yaml").read_text())
         small.append(
             Net(
                 name,
@@ -49,7 +47,7 @@ def nets() -> tuple[Net, ...]:
 
 
 def paired_times(sides: list[Callable[[], object]], pairs: int) -> np.ndarray:
-    """Seconds (pairs, sides) of calls made in turn, after two that are not counted."""
+    """Seconds (pairs, sides) of calls made in turn, after two warm-up turns."""
     times = np.empty((pairs + 2, len(sides)))
     for pair in range(pairs + 2):
         for side, call in enumerate(sides):
@@ -108,23 +106,21 @@ def pretraining_steps(net: Net, channels_last: bool, device: str) -> list[Callab
 
 @click.group()
 def main() -> None:
-    """Benchmarks: ratios within one run."""
+    """Measure ratios that the project promises, each within one run."""
 
 
 @main.command()
-@click.option(
-    "--pairs", default=15, show_default=True, help="Timed repetitions of each side; a third of it in the engine."
-)
+@click.option("--pairs", default=15, show_default=True, help="Timed repetitions of each side; a third for the engine.")
 @click.option("--channels-last/--contiguous", default=False, show_default=True, help="Memory format of both sides.")
-@click.option("--device", default="cpu", show_default=True)
-@click.option("--amp/--no-amp", default=False, show_default=True, help="bfloat16 on both sides, in the engine's part.")
-@click.option("--torchcompile", help="Backend of torch.compile for both sides, in the engine's part.")
-@click.option("--workers", default=1, show_default=True, help="Processes that read images.")
-@click.option("--only", default="", help="Networks whose name contains this.")
+@click.option("--device", default="cpu", show_default=True, help="Device of both sides: cpu, cuda.")
+@click.option("--amp/--no-amp", default=False, show_default=True, help="Use bfloat16 on both sides, for the engine.")
+@click.option("--torchcompile", help="Backend of torch.compile for both sides, for the engine.")
+@click.option("--workers", default=1, show_default=True, help="Number of processes that read images.")
+@click.option("--only", default="", help="Run only networks whose name contains this.")
 def pretrain(
     pairs: int, channels_last: bool, device: str, amp: bool, torchcompile: str | None, workers: int, only: str
 ) -> None:
-    """One A2MIM step, and the whole engine, against a plain loop of the same encoder with a linear classifier."""
+    """Compare one A2MIM step, and the whole engine, with a plain loop of the same encoder and a linear classifier."""
     import torch
 
     click.echo(
@@ -169,12 +165,12 @@ def _quartiles(ratios: np.ndarray) -> str:
 
 @main.command()
 @click.option("--pairs", default=15, show_default=True, help="Timed repetitions of each side.")
-@click.option("--arch", default="vit_base_patch16_224", show_default=True, help="timm architecture of the file.")
+@click.option("--arch", default="vit_base_patch16_224", show_default=True, help="Architecture of the file, as in timm.")
 def loader(pairs: int, arch: str) -> None:
-    """load_encoder against reading the same file with torch or safetensors and load_state_dict into a ready model.
+    """Compare load_encoder with reading the same file by torch or safetensors into a model that is already built.
 
-    Memory is the growth of the largest resident set of a fresh process, as a share of the file's size. The plain side
-    has its model built already; load_encoder builds its own.
+    Memory is the growth of the largest resident set of a fresh process, as a share of the file's size. load_encoder
+    also builds the model.
     """
     import torch
 
@@ -193,13 +189,13 @@ def loader(pairs: int, arch: str) -> None:
 
 
 @main.command()
-@click.option("--network", default="fashion-resnet-a2mim", show_default=True, help="A shipped classifier.")
-@click.option("--images", default=2, show_default=True, help="Whose strengths are estimated again and again.")
-@click.option("--repetitions", default=6, show_default=True, help="Of each estimator.")
-@click.option("--games", default=200, show_default=True, help="Repetitions on games with a known answer.")
-@click.option("--pairs", default=9, show_default=True, help="Timed repetitions of the throughput.")
+@click.option("--network", default="fashion-resnet-a2mim", show_default=True, help="Shipped classifier.")
+@click.option("--images", default=2, show_default=True, help="Number of images whose strengths are estimated.")
+@click.option("--repetitions", default=6, show_default=True, help="Number of repetitions of each estimator.")
+@click.option("--games", default=200, show_default=True, help="Number of repetitions on games with a known answer.")
+@click.option("--pairs", default=9, show_default=True, help="Timed repetitions for the throughput.")
 def interactions(network: str, images: int, repetitions: int, games: int, pairs: int) -> None:
-    """The efficient estimator of J(m) against the published one; bias and coverage on games; throughput."""
+    """Compare the efficient estimator of J(m) with the published one; measure bias, coverage and throughput."""
     import torch
 
     from a2mim.experiments.benchmarks import interactions as bench
@@ -236,14 +232,14 @@ def interactions(network: str, images: int, repetitions: int, games: int, pairs:
     multiple=True,
     default=["fashion-resnet-a2mim", "fashion-vit-a2mim"],
     show_default=True,
-    help="Shipped ones, or timm's architectures (resnet50, vit_small_patch16_224); once for each.",
+    help="Shipped checkpoint, or an architecture of timm (resnet50); repeatable.",
 )
 @click.option("--pairs", default=15, show_default=True, help="Timed repetitions of each side.")
-@click.option("--batch-size", default=64, show_default=True, help="Images of all sides.")
-@click.option("--device", default="cpu", show_default=True)
-@click.option("--memory/--no-memory", default=True, show_default=True, help="Measure the memory too (Linux).")
+@click.option("--batch-size", default=64, show_default=True, help="Images per batch, on all sides.")
+@click.option("--device", default="cpu", show_default=True, help="Device of both sides: cpu, cuda.")
+@click.option("--memory/--no-memory", default=True, show_default=True, help="Measure peak memory too (Linux only).")
 def probes(networks: tuple[str, ...], pairs: int, batch_size: int, device: str, memory: bool) -> None:
-    """Spectrum, variance and occlusion against the bare network; peak memory on few and on many images."""
+    """Compare spectrum, variance and occlusion with the bare network; measure peak memory on few and many images."""
     import torch
 
     from a2mim.experiments.benchmarks import probes as bench
@@ -267,7 +263,7 @@ def probes(networks: tuple[str, ...], pairs: int, batch_size: int, device: str, 
 
 
 def weight_files(arch: str, folder: Path) -> list[Path]:
-    """A file of the architecture's weights of each kind: safetensors, and a pickle as training scripts write it."""
+    """Files of the architecture's weights: safetensors, and a pickle as training scripts write it."""
     import safetensors.torch
     import timm
     import torch
@@ -280,7 +276,7 @@ def weight_files(arch: str, folder: Path) -> list[Path]:
 
 
 def loading_sides(arch: str, path: Path) -> list[Callable[[], object]]:
-    """[the loader, a plain read and load_state_dict into a model that is there already]."""
+    """[the loader, a plain read and load_state_dict into a model that is already built]."""
     import safetensors.torch
     import timm
     import torch
@@ -298,7 +294,7 @@ def loading_sides(arch: str, path: Path) -> list[Callable[[], object]]:
 
 
 def peak_memory(path: Path) -> int:
-    """Bytes by which loading ``path`` raises the resident set at its highest, in a process that has all imported.
+    """Bytes by which loading ``path`` raises the peak resident set, in a process that has imported everything.
 
     Linux only: ``getrusage`` would count the parent's memory too.
     """

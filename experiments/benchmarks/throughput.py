@@ -1,8 +1,8 @@
-"""Images per second of the engine against a bare loop of the same encoder, the time it waits for images, peak memory.
+"""Compare the engine with a bare loop of the same encoder: images per second, time spent waiting, peak memory.
 
 The engine is ``a2mim.pretraining`` as the command runs it: decoding, augmentation, masks, loss, update, log. The bare
-loop steps over one batch that lies on the device: forward, cross-entropy of a linear classifier, backward, AdamW. They
-run in turn, an epoch of one and as many steps of the other.
+loop repeats one batch that is already on the device: forward, cross-entropy of a linear classifier, backward, AdamW.
+They run in turn: one epoch of the engine, then as many steps of the loop.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Net:
-    """A network to time: architecture, its arguments, and the batch it is trained with."""
+    """A network to time: architecture, its arguments, image and batch size."""
 
     name: str
     arch: str
@@ -35,7 +35,7 @@ class Net:
 
 @dataclass(frozen=True)
 class Conditions:
-    """What both sides have in common, by the names of the settings."""
+    """Settings that both sides share, by their names in ``PretrainSettings``."""
 
     device: str = "cpu"
     channels_last: bool = False
@@ -46,7 +46,7 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Throughput:
-    """Of each pair of turns: images per second of both sides; and the share of its time that the engine waited."""
+    """For each pair of turns: images per second of both sides, and the share of time that the engine waited."""
 
     engine: np.ndarray
     bare: np.ndarray
@@ -54,7 +54,7 @@ class Throughput:
 
 
 def write_jpegs(folder: Path, n: int, img_size: int) -> Path:
-    """n JPEG files in two classes, of 500x375 pixels for networks of 224 and so in proportion; returns the folder."""
+    """Write n JPEG files in two classes, 500x375 pixels for networks of 224 pixels, else in proportion."""
     from PIL import Image
 
     rng = np.random.default_rng(0)
@@ -67,7 +67,7 @@ def write_jpegs(folder: Path, n: int, img_size: int) -> Path:
 
 
 def compare(net: Net, conditions: Conditions, data: dict[str, Any], steps: int, pairs: int) -> Throughput:
-    """Time the engine on ``data`` (settings of the images) and the bare loop, ``pairs`` times after one not counted."""
+    """Time the engine on ``data`` (settings of the images) and the bare loop, ``pairs`` times after one warm-up."""
     import csv
 
     loop = bare_loop(net, conditions)
@@ -96,7 +96,7 @@ def train(
     output: str | Path,
     on_epoch_end: Callable[..., None] = lambda *_: None,
 ) -> Path:
-    """The engine over so many steps in each epoch, in silence; returns the run's folder."""
+    """Run the engine for ``steps`` steps per epoch without output; returns the run's folder."""
     from a2mim.pretraining import pretrain
     from a2mim.settings import PretrainSettings
 
@@ -118,7 +118,7 @@ def train(
 
 
 def bare_loop(net: Net, conditions: Conditions) -> Callable[[int], None]:
-    """A function that takes so many steps of supervised training of the plain encoder on one batch."""
+    """A function that trains the plain encoder, supervised, for a number of steps on one batch."""
     import timm
     import torch
 
@@ -148,9 +148,9 @@ def bare_loop(net: Net, conditions: Conditions) -> Callable[[int], None]:
 
 
 def peak_megabytes(net: Net, conditions: Conditions, side: str) -> float:
-    """What three steps of a side (``engine``, ``bare``) take at most, in a process of its own, beyond its imports.
+    """Peak memory of three steps of a side (``engine``, ``bare``) in its own process, without its imports.
 
-    On a GPU torch's own count; else the growth of the resident set, of the training process alone (Linux).
+    On a GPU: as torch counts it; else: the growth of the resident set of the training process (Linux only).
     """
     command = [
         sys.executable,
@@ -168,7 +168,7 @@ def _peak(side: str, net: Net, conditions: Conditions) -> float:
 
     import torch
 
-    import a2mim.pretraining  # noqa: F401 - so that what imports take is not counted
+    import a2mim.pretraining  # noqa: F401 - imported first, so that its memory is not counted
 
     def kilobytes(key: str) -> int:
         return int(re.search(key + r":\s+(\d+)", Path("/proc/self/status").read_text())[1])  # type: ignore[index]

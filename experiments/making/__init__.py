@@ -1,1 +1,1 @@
-"""What makes the files that ship with the package: images, checkpoints, the survey of architectures."""
+"""Scripts that make the files that ship with the package: images, checkpoints, the survey of architectures."""

@@ -1,7 +1,7 @@
-"""Make the embedded images: a balanced part of Fashion-MNIST, 10,000 train and 2,000 test images, 28x28 grey.
+"""Make the embedded images: a balanced subset of Fashion-MNIST, 10,000 train and 2,000 test images, 28x28 grey.
 
-Which images: for each class those with the smallest ``seeds.derive(0, "fashion", split, index)``, a draw that never
-changes. Their numbers in the original files are kept beside them. The originals are Debian's package
+Of each class, the images with the smallest ``seeds.derive(0, "fashion", split, index)`` are taken, a draw that never
+changes. Their indices in the original files are stored with them. The originals are in the Debian package
 ``dataset-fashion-mnist`` or https://github.com/zalandoresearch/fashion-mnist. Takes about ten seconds:
 
     python -m a2mim.experiments.embed_fashion --source /usr/share/datasets/fashion-mnist
@@ -23,13 +23,13 @@ PER_CLASS = {"train": 1000, "val": 200}
 
 
 def choose(labels: np.ndarray, split: str, per_class: int) -> np.ndarray:
-    """Numbers of ``per_class`` images of each class, ascending, from the labels (n,) of the original file."""
+    """Indices of ``per_class`` images of each class, ascending, from the labels (n,) of the original file."""
     rank = np.array([seeds.derive(0, "fashion", split, index) for index in range(len(labels))])
     chosen = []
     for label in range(len(FASHION_CLASSES)):
         members = np.flatnonzero(labels == label)
         if len(members) < per_class:
-            raise InputError(f"the split {split!r} has {len(members)} images of class {label}, {per_class} are needed")
+            raise InputError(f"split {split!r} has {len(members)} images of class {label}; {per_class} are needed")
         chosen.append(members[np.argsort(rank[members])[:per_class]])
     return np.sort(np.concatenate(chosen))
 
@@ -49,7 +49,7 @@ def embed(source: Path, output: Path, per_class: dict[str, int] | None = None) -
 
 @click.command()
 @click.option("--source", type=click.Path(path_type=Path), required=True, help="Folder with the four idx(.gz) files.")
-@click.option("--output", type=click.Path(path_type=Path), help="File to write. [default: the one in the package]")
+@click.option("--output", type=click.Path(path_type=Path), help="File to write.  [default: the one in the package]")
 def main(source: Path, output: Path | None) -> None:
     """Choose the embedded images from the original files of Fashion-MNIST."""
     output = output or Path(str(resources.files("a2mim.assets") / "fashion.npz"))

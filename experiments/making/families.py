@@ -1,9 +1,9 @@
 """Does A2MIM work on every architecture? ``python -m a2mim.experiments.families`` tries each family of timm.
 
-A family is a module of the installed timm (``timm.list_modules()``); its smallest model stands for it. For each: token
-at the default site, linear head, twenty steps of AdamW on one batch, a reconstruction of the input size, a checkpoint,
-and the encoder that ``load_encoder`` reads back from it. The table is kept after each family, in ``families.csv`` and
-``families.md``; the next call goes on with those that are missing. Cost: 98 families, about 45
+A family is a module of the installed timm (``timm.list_modules()``), represented by its smallest model. Each is tried
+with the token at the default site, a linear head, twenty steps of AdamW on one batch, a reconstruction of the input
+size, a checkpoint, and the encoder that ``load_encoder`` reads back from it. The table is saved after each family, in
+``families.csv`` and ``families.md``; the next call continues with the missing families. Cost: 98 families, about 45
 minutes on one core of a busy machine.
 """
 
@@ -25,9 +25,9 @@ import click
 
 RESULTS = Path(__file__).parents[1] / "results"
 STEPS, BATCH = 20, 2
-RATES = (1e-3, 1e-4)  # learning rates: the second where the loss does not fall with the first
-SIZES = (64, 96, 224, None)  # pixels; None: what timm trained the model on
-LARGE, DEPTH = 20_000_000, 4  # of more parameters: built with so few blocks where the architecture takes a depth
+RATES = (1e-3, 1e-4)  # learning rates; the second is used if the loss does not fall with the first
+SIZES = (64, 96, 224, None)  # pixels; None: the size that timm trained the model on
+LARGE, DEPTH = 20_000_000, 4  # larger models are built with this depth, if the architecture has that argument
 COLUMNS = (
     *("family", "model", "parameters", "model_args", "img_size", "sites", "site", "module", "order", "site_grid"),
     *("output_grid", "stride", "lr", "first_loss", "last_loss", "unused", "coverage", "seconds", "timm", "result"),
@@ -39,7 +39,7 @@ Row = dict[str, Any]
 
 
 def parameters(arch: str) -> int:
-    """Parameters of a timm model, counted on one that has no memory."""
+    """Number of parameters of a timm model, counted without allocating them."""
     import timm
     import torch
 
@@ -55,10 +55,10 @@ def smallest(family: str) -> str:
 
 
 def build(arch: str) -> Any:
-    """A ``MaskedImageModel`` on images as small as the architecture takes.
+    """A ``MaskedImageModel`` on images as small as the architecture accepts.
 
     Raises:
-        InputError: it takes none; the message is about the size that timm trained it on.
+        InputError: it accepts none of the sizes; the message is about the size that timm trained it on.
     """
     from a2mim.errors import InputError
     from a2mim.model import create_model
@@ -74,7 +74,7 @@ def build(arch: str) -> Any:
 
 
 def images_of(img_size: tuple[int, int], seed: int = 0) -> Any:
-    """A batch (B, 3, H, W) with something to learn: smooth random colours, of unit variance."""
+    """A batch (B, 3, H, W) that can be learned: smooth random colours with unit variance."""
     import torch
     import torch.nn.functional as F
 
@@ -86,10 +86,10 @@ def images_of(img_size: tuple[int, int], seed: int = 0) -> Any:
 
 
 def train(model: Any, images: Any, mask: Any, lr: float) -> tuple[list[float], int]:
-    """Losses of steps of AdamW on one batch, and how many parameters of the encoder get no gradient.
+    """Losses of AdamW steps on one batch, and the number of the encoder's parameters without gradient.
 
     Raises:
-        RunError: a reconstruction of another size, a token without gradient, a loss that is no number.
+        RunError: a reconstruction of the wrong size, a token without gradient, a loss that is not finite.
     """
     import torch
 
@@ -120,10 +120,10 @@ def train(model: Any, images: Any, mask: Any, lr: float) -> tuple[list[float], i
 
 
 def read_back(model: Any, images: Any, folder: str | Path) -> float:
-    """Write a checkpoint as pre-training does, read the encoder from it; the share of it that the file covered.
+    """Write a checkpoint as pre-training does and read the encoder from it; returns the coverage of the encoder.
 
     Raises:
-        RunError: weights or features of the encoder that was read differ from those of the one that was written.
+        RunError: weights or features of the read encoder differ from those of the written one.
     """
     import torch
 
@@ -153,20 +153,20 @@ def read_back(model: Any, images: Any, folder: str | Path) -> float:
         raise RunError(f"{len(differ)} tensors of the encoder differ after loading: {', '.join(differ[:3])}")
     with torch.no_grad():
         before, after = (model.output.of(network.eval(), images) for network in (model.encoder, encoder))
-    # not bit for bit: sums are made in another order where memory is aligned otherwise
+    # not bit for bit: the order of sums depends on the alignment of memory
     if not torch.allclose(before, after, rtol=1e-4, atol=1e-4 * float(before.abs().max())):
         raise RunError(f"features differ by {float((before - after).abs().max()):.2g} after loading")
     return report.coverage
 
 
 def check(family: str, arch: str = "") -> Row:
-    """Everything that the table says about a family.
+    """The row of a family in the table.
 
     Args:
-        arch: the model to stand for it; default: its smallest.
+        arch: the model that represents it; default: the smallest.
 
     Raises:
-        InputError, RunError: it does not work; the message says why.
+        InputError, RunError: the model does not work; the message says why.
     """
     from a2mim import seeds
     from a2mim.encoders import sites
@@ -215,7 +215,7 @@ def check(family: str, arch: str = "") -> Row:
 
 
 def guarded(family: str, arch: str, minutes: float, gigabytes: float) -> Row:
-    """``check`` in a process of its own, so that what breaks it breaks nothing else."""
+    """Run ``check`` in its own process, so that a crash affects only this family."""
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("fork" if "fork" in methods else None)  # torch is imported once
     receiver, sender = context.Pipe(duplex=False)
@@ -225,7 +225,7 @@ def guarded(family: str, arch: str, minutes: float, gigabytes: float) -> Row:
     try:
         if receiver.poll(minutes * 60):
             return dict(receiver.recv())
-        return {"model": arch, "result": f"not done after {minutes:g} minutes"}
+        return {"model": arch, "result": f"not finished after {minutes:g} minutes"}
     except EOFError:
         process.join()
         return {"model": arch, "result": f"its process ended with code {process.exitcode}"}
@@ -240,14 +240,14 @@ def _report(family: str, arch: str, gigabytes: float, sender: Connection) -> Non
     limit_memory(gigabytes)
     try:
         sender.send(check(family, arch))
-    except Exception as error:  # whatever it is, it is this family's result
+    except Exception as error:  # any error is the result of this family
         reason = (str(error).strip() or "no message").splitlines()[0]
         known = isinstance(error, (InputError, RunError))
         sender.send({"model": arch, "result": reason if known else f"{type(error).__name__}: {reason}"})
 
 
 def limit_memory(gigabytes: float) -> None:
-    """Let this process end with a MemoryError, and not the machine with it."""
+    """Limit the memory of this process, so that it fails with a MemoryError before the machine runs out."""
     if sys.platform != "win32":
         import resource
 
@@ -256,7 +256,7 @@ def limit_memory(gigabytes: float) -> None:
 
 
 def read_table(path: Path, timm_version: str) -> dict[str, Row]:
-    """The rows of an earlier sweep over the same timm, by family; those without a result tell the model alone."""
+    """The rows of an earlier survey of the same timm, by family; rows without a result only name the model."""
     if not path.is_file():
         return {}
     with path.open(newline="") as file:
@@ -264,7 +264,7 @@ def read_table(path: Path, timm_version: str) -> dict[str, Row]:
 
 
 def write_table(folder: Path, rows: Iterable[Row]) -> None:
-    """``families.csv`` and ``families.md``, the second for people."""
+    """Write ``families.csv``, and ``families.md`` for readers."""
     from a2mim import files
 
     rows = sorted(rows, key=lambda row: row["family"])
@@ -288,7 +288,7 @@ Unused: share of the encoder's parameters without gradient: of class tokens, of 
 
 
 def markdown(rows: list[Row]) -> str:
-    """The table for people, one line for each family."""
+    """The table in Markdown, one line per family."""
     passed = sum(row["result"] == "pass" for row in rows)
     text = HEAD.format(timm=rows[0]["timm"] if rows else "", passed=passed, total=len(rows), steps=STEPS)
     for row in rows:
@@ -319,11 +319,13 @@ def summary(rows: Mapping[str, Row]) -> str:
 
 
 @click.command()
-@click.option("--only", multiple=True, help="A family; may be given several times. Default: all that are missing.")
-@click.option("--again", is_flag=True, help="Try those again that did not pass (with --only: in any case).")
-@click.option("--output", type=click.Path(path_type=Path), default=RESULTS, show_default=True, help="Folder.")
-@click.option("--minutes", default=15.0, show_default=True, help="Longest time for one family.")
-@click.option("--memory", default=10.0, show_default=True, help="Most memory for one family, in gigabytes.")
+@click.option("--only", multiple=True, help="Family to try; repeatable.  [default: all missing ones]")
+@click.option("--again", is_flag=True, help="Try families again that did not pass (with --only: also those that did).")
+@click.option(
+    "--output", type=click.Path(path_type=Path), default=RESULTS, show_default=True, help="Folder of the tables."
+)
+@click.option("--minutes", default=15.0, show_default=True, help="Time limit for one family, in minutes.")
+@click.option("--memory", default=10.0, show_default=True, help="Memory limit for one family, in gigabytes.")
 def main(only: tuple[str, ...], again: bool, output: Path, minutes: float, memory: float) -> None:
     """Try A2MIM on every family of timm; writes families.csv and families.md."""
     import timm

@@ -1,9 +1,9 @@
-"""Makes the small checkpoints that come with the package: ``python -m a2mim.experiments.shipped``.
+"""Make the small checkpoints that ship with the package: ``python -m a2mim.experiments.shipped``.
 
 For the small ViT and the small ResNet: A2MIM pre-training on the embedded images (recipe fashion-vit, fashion-resnet),
 fine-tuning from that start and, as its twin, from scratch (recipe fashion-finetune); written in half precision as
-``a2mim/assets/fashion-<net>-{pretrained,a2mim,scratch}.safetensors``. About an hour on two cores; a stage that is done
-is not run again, and one that was stopped goes on.
+``a2mim/assets/fashion-<net>-{pretrained,a2mim,scratch}.safetensors``. About an hour on two cores; a complete stage is
+not run again, and a stopped one is resumed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,14 @@ def stages(net: str) -> dict[str, str]:
 
 @click.command(help=__doc__.split("\n\n")[0])
 @click.option("--output", default="runs/shipped", show_default=True, help="Folder for the runs.")
-@click.option("--network", "networks", multiple=True, type=click.Choice(NETWORKS), default=NETWORKS)
+@click.option(
+    *("--network", "networks"),
+    multiple=True,
+    type=click.Choice(NETWORKS),
+    default=NETWORKS,
+    show_default=True,
+    help="Network to train; repeatable.",
+)
 def main(output: str, networks: tuple[str, ...]) -> None:
     from a2mim import checkpoint
 

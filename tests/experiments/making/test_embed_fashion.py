@@ -30,7 +30,7 @@ def test_the_choice_is_balanced_fixed_and_from_the_original(tmp_path):
 
 
 def test_too_few_images_of_a_class(tmp_path):
-    with pytest.raises(InputError, match="6 images of class 0, 7 are needed"):
+    with pytest.raises(InputError, match="6 images of class 0; 7 are needed"):
         embed_fashion.choose(np.arange(60) % 10, "train", 7)
 
 
