@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from a2mim.checkpoint.convert.network import Network
 from a2mim.checkpoint.files.reading import State
 from a2mim.checkpoint.names.dialects import Dialect, from_timm
 from a2mim.checkpoint.names.openmmlab import OPENMMLAB
 from a2mim.errors import InputError
-
-if TYPE_CHECKING:
-    from a2mim.checkpoint.convert.conversion import Network
 
 _DIALECTS = {dialect.name: dialect for dialect in OPENMMLAB}
 RESNETS = {  # bottlenecks or not, blocks in each stage -> layers by which detectron2, too, calls them

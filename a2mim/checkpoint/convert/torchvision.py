@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 from torchvision import models
 from torchvision.models import convnext, resnet
 
+from a2mim.checkpoint.convert.network import Network
 from a2mim.checkpoint.names.dialects import Dialect
 from a2mim.checkpoint.names.torchvision import TV_CONVNEXT, TV_SWIN, TV_VIT
 from a2mim.errors import InputError
-
-if TYPE_CHECKING:
-    from a2mim.checkpoint.convert.conversion import Network
 
 _NAMED: Mapping[tuple[Any, ...], str] = {
     (False, (2, 2, 2, 2), 1, 64): "resnet18",

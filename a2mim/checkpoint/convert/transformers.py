@@ -7,18 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
+from a2mim.checkpoint.convert.network import Network
 from a2mim.checkpoint.formats.hugging_face import OWN_EPS
 from a2mim.checkpoint.names.dialects import Dialect
 from a2mim.checkpoint.names.transformers import HF_BEIT, HF_CONVNEXT, HF_DEIT, HF_DINOV2, HF_RESNET, HF_SWIN, HF_VIT
+from a2mim.checkpoint.report import LoadReport
 from a2mim.errors import InputError
-
-if TYPE_CHECKING:
-    from a2mim.checkpoint.convert.conversion import Network
-    from a2mim.checkpoint.report import LoadReport
 
 
 def preprocessor(input_size: Sequence[int], mean: Sequence[float], std: Sequence[float]) -> dict[str, Any]:
@@ -67,7 +65,7 @@ def config(plan: Plan, kind: str, report: LoadReport) -> dict[str, Any]:
 
 
 def plan(network: Network) -> Plan:
-    """How to write ``network`` (``conversion.Network``).
+    """How to write ``network``.
 
     Raises:
         InputError: transformers has no such network.
