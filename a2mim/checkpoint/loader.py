@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import timm
 from torch import nn
 
-from a2mim.checkpoint import architectures, fitting
+from a2mim.checkpoint import fitting, planning
 from a2mim.checkpoint.files.contents import Contents, Place
 from a2mim.checkpoint.files.globs import fits
 from a2mim.checkpoint.files.reading import State, read_checkpoint
@@ -24,13 +23,15 @@ from a2mim.checkpoint.files.storage import BACKBONE, BEST, LAST, resolve
 from a2mim.checkpoint.formats.finding import CLASSIFIER, Found, find
 from a2mim.checkpoint.formats.format import IMAGENET, look_up
 from a2mim.checkpoint.formats.refusals import refuse_strangers
-from a2mim.checkpoint.names.dialects import Dialect, Translation, to_timm
+from a2mim.checkpoint.names.dialects import Translation
+from a2mim.checkpoint.planning import Plan
 from a2mim.checkpoint.report import LoadReport, percent, some
 from a2mim.encoders.build import build_encoder, default_img_size
 from a2mim.errors import InputError
 from a2mim.model import MaskedImageModel, create_model
 
 _RECONSTRUCTS = ("reconstruction head", "decoder")  # parts that turn features back into an image
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of batch norms: no parameters
 
 
 def load_encoder(
@@ -67,8 +68,8 @@ def load_encoder(
         InputError: an unreadable file, an unknown or contradicted architecture, other shapes, too little coverage.
     """
     contents = _read(path, trust)
-    found = find(contents, which, landmarks=_landmarks(arch or _said(contents.meta), model_args))
-    plan = _plan(contents, found, arch, model_args, partial=min_coverage < 1)
+    found = _find(contents, which, arch, model_args)
+    plan = planning.plan(contents, found, arch, model_args, partial=min_coverage < 1)
     model, report = _build(contents, found, plan, num_classes)
     if reason := refusal(report, min_coverage):
         raise InputError(reason)
@@ -91,7 +92,7 @@ def load_masked_model(path: str | os.PathLike[str], *, trust: bool = False) -> t
             f"{contents.file} has no reconstruction head of a2mim (it holds: {kind}); "
             "give a checkpoint that a2mim-pretrain wrote"
         )
-    plan = _plan(contents, found, None, None)
+    plan = planning.plan(contents, found, None, None)
     model = create_model(plan.arch, model_args=plan.model_args, **contents.meta["mim_args"])
     state = contents.at(Place(contents.main or ""))
     fitted, _, missing = fitting.fit(model, state)
@@ -106,19 +107,6 @@ def load_masked_model(path: str | os.PathLike[str], *, trust: bool = False) -> t
     return model, report
 
 
-@dataclass
-class _Plan:
-    """Which architecture is to be built, and the tensors for it by timm's names."""
-
-    arch: str
-    model_args: dict[str, Any]
-    translation: Translation
-    names: str
-    hints: Mapping[str, Any]
-    notes: tuple[str, ...] = ()
-    assumed: bool = False  # nobody named the architecture: it was told from the shapes
-
-
 def _read(path: str | os.PathLike[str], trust: bool, prefer: tuple[str, ...] = (BEST, LAST, BACKBONE)) -> Contents:
     file = resolve(path, prefer)
     contents = Contents.of(read_checkpoint(file, trust=trust), file)
@@ -126,75 +114,15 @@ def _read(path: str | os.PathLike[str], trust: bool, prefer: tuple[str, ...] = (
     return contents
 
 
-def _said(told: Mapping[str, Any]) -> str | None:
-    """The timm architecture that a file names; a codebase's own name for one ("vit_small" of MoCo v3) says nothing."""
-    arch = told.get("arch")
-    return arch if isinstance(arch, str) and timm.is_model(arch) else None
+def _find(contents: Contents, which: str | None, arch: str | None, model_args: Mapping[str, Any] | None) -> Found:
+    """The encoder in a file; the names of a network that the caller or the file names help to find it."""
+    named = arch or planning.said(contents.meta)
+    own = planning.names_of(named, model_args) if named else ()
+    landmarks = [name for name in own if not name.endswith(_STATISTICS)]
+    return find(contents, which, landmarks=tuple(landmarks[:8]), own=frozenset(own))
 
 
-def _landmarks(arch: str | None, model_args: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """Names that a network of this architecture has, to find it by."""
-    if arch is None:
-        return ()
-    with fitting.without_weights():
-        return tuple(name for name, _ in build_encoder(arch, model_args)[0].named_parameters())[:8]
-
-
-def _translated(contents: Contents, found: Found, dialect: Dialect | None) -> Translation:
-    if dialect is None:
-        return Translation(dict(found.state))
-    try:
-        return to_timm(dialect, found.state)
-    except InputError as error:
-        raise InputError(f"{contents.file}: {error}") from error
-    except (RuntimeError, LookupError, TypeError, ValueError) as error:
-        reason = f"no tensor {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
-        raise InputError(f"{contents.file}: layers named as in {dialect.name}, of other shapes: {reason}") from error
-
-
-def _plan(
-    contents: Contents, found: Found, arch: str | None, model_args: Mapping[str, Any] | None, *, partial: bool = False
-) -> _Plan:
-    dialect = found.dialect
-    translation = _translated(contents, found, dialect)
-    measured = {**dialect.hints, **dialect.measure(found.state)} if dialect else {}
-    hints = {**measured, **found.format.hints(contents.meta)}
-    names = dialect.name if dialect else "timm"
-    ours = contents.meta if found.format.name == "a2mim" else {}
-    told = hints if "model_args" in hints else ours
-    said = told.get("arch") or _said(contents.meta)
-    if arch and said and arch != said:
-        raise InputError(f"{contents.file} holds a {said}, not the {arch} that was asked for")
-    if isinstance(told.get("model_args"), Mapping):  # our own files and timm's folders say all
-        own = {key: value for key, value in dict(told["model_args"]).items() if key != "num_classes"}
-        for key, value in (model_args or {}).items():
-            if key in own and own[key] != value:
-                raise InputError(f"{contents.file} was built with {key}={own[key]}, not {key}={value}")
-        return _Plan(str(said), {**own, **(model_args or {})}, translation, names, hints)
-    chosen = arch or said or hints.get("arch")
-    if dialect is None:
-        if chosen is None:
-            raise InputError(
-                f"{contents.file} does not name its architecture, and its layers ({some(found.state)}) are of no "
-                "family that names and shapes tell; give the timm name with --model (arch=...)"
-            )
-        return _Plan(chosen, dict(model_args or {}), translation, names, hints)
-    try:
-        inferred = architectures.infer(
-            dialect.family,
-            translation.state,
-            hints,
-            arch=chosen,
-            model_args=model_args,
-            sizes="file" if arch is None else "given" if partial else "agree",
-        )
-    except InputError as error:
-        raise InputError(f"{contents.file}: {error}") from error
-    notes = (*inferred.notes, *filter(None, [dialect.note]), *hints.get("notes", ()))
-    return _Plan(inferred.arch, inferred.model_args, translation, names, hints, notes, assumed=chosen is None)
-
-
-def _build(contents: Contents, found: Found, plan: _Plan, num_classes: int | None) -> tuple[nn.Module, LoadReport]:
+def _build(contents: Contents, found: Found, plan: Plan, num_classes: int | None) -> tuple[nn.Module, LoadReport]:
     """The model with the file's weights in it, and the report; every tensor of the file is accounted for by name."""
     heads = _classifiers(plan.arch)
     state, origin = _named_classifier(plan.translation, found, heads)
@@ -227,7 +155,7 @@ def _build(contents: Contents, found: Found, plan: _Plan, num_classes: int | Non
         matched=tuple(fitted),
         reshaped=reshaped,
         missing=tuple(name for name in missing if not name.startswith(heads) or classes == classes_in_file),
-        unexpected=tuple(origin.get(name, name) for name in state if name not in fitted) + found.strays,
+        unexpected=tuple(origin.get(name, name) for name in state if name not in fitted),
     )
     timm_model: Any = model
     timm_model.default_cfg = timm_model.pretrained_cfg = {  # what timm's transforms look at
@@ -240,7 +168,7 @@ def _build(contents: Contents, found: Found, plan: _Plan, num_classes: int | Non
     return model, report
 
 
-def _report(contents: Contents, found: Found, plan: _Plan, model: Any, **known: Any) -> LoadReport:
+def _report(contents: Contents, found: Found, plan: Plan, model: Any, **known: Any) -> LoadReport:
     meta, hints, notes = contents.meta, plan.hints, list(plan.notes)
     eps = hints.get("eps")
     eps = eps if isinstance(eps, Mapping) or eps is None else {"*": eps}

@@ -36,7 +36,7 @@ def test_an_unknown_prefix_is_found_by_the_layers_and_what_lies_beside_is_report
     assert found.which == "net.trunk"
     assert found.state.keys() == STATE.keys()
     assert found.origin["cls_token"] == "net.trunk.cls_token"
-    assert found.strays == ("criterion.center",)
+    assert found.dropped == {"beside the encoder": ("criterion.center",)}
 
 
 def test_parts_that_every_codebase_has_are_dropped_by_name():
@@ -51,7 +51,42 @@ def test_parts_that_every_codebase_has_are_dropped_by_name():
         "queue": ("queue",),
         "prototypes": ("prototypes.weight",),
     }
-    assert found.strays == ()
+
+
+@pytest.mark.parametrize(
+    "beside",
+    ["head.weight", "criterion.weight", "loss_fn.pos_weight", "val_acc.tp", "projection_head_momentum.0.weight"],
+)
+def test_what_lies_beside_the_encoder_is_dropped_and_listed(beside):
+    found = finding.find(contents({"state_dict": under("backbone.") | {beside: torch.zeros(2, 2)}}))
+    assert found.state.keys() == STATE.keys()
+    assert found.dropped == {"beside the encoder": (beside,)}
+
+
+def test_the_network_that_byol_pytorch_keeps_once_more():
+    online = under("online_encoder.net.") | {"online_predictor.net.0.weight": torch.zeros(2, 2)}
+    found = finding.find(contents(under("net.") | online))
+    assert (found.format.name, found.state.keys()) == ("BYOL", STATE.keys())
+    assert found.dropped["beside the encoder"] == tuple(under("net."))
+
+
+def test_a_classifier_on_layers_that_timm_lacks_is_dropped_with_them():
+    head = {f"head.layers.{name}.weight": torch.zeros(2, 2) for name in ("pre_logits", "head")}
+    found = finding.find(contents({"state_dict": under("backbone.") | head, "meta": {}}))
+    assert found.format.name == "OpenMMLab"
+    assert found.state.keys() == STATE.keys()
+    assert sorted(found.dropped["beside the encoder"]) == sorted(head)
+
+
+def test_names_of_a_known_network_are_not_taken_for_parts():
+    state = STATE | {"neck.0.weight": torch.zeros(2, 2)}
+    assert finding.find(contents(state)).dropped == {"neck": ("neck.0.weight",)}
+    assert finding.find(contents(state), own=state.keys()).state.keys() == state.keys()
+
+
+def test_a_named_network_that_is_not_there_shows_the_names_that_differ():
+    with pytest.raises(InputError, match=r"does not hold the named network: it lacks stem.weight, and has conv$"):
+        finding.find(contents({"conv": torch.zeros(2, 2)}), landmarks=("stem.weight",))
 
 
 def test_two_unknown_networks_are_a_question_and_no_guess():
@@ -92,5 +127,5 @@ def test_every_tensor_goes_to_one_place():
         "epoch": 3,
     }
     found = finding.find(contents(checkpoint))
-    everything = [*found.origin.values(), *(name for names in found.dropped.values() for name in names), *found.strays]
+    everything = [*found.origin.values(), *(name for names in found.dropped.values() for name in names)]
     assert sorted(everything) == sorted(contents(checkpoint).groups["state_dict"])
