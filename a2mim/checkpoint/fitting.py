@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from timm.layers import resample_abs_pos_embed, resize_rel_pos_bias_table
 from torch import nn
 from torch.overrides import TorchFunctionMode
@@ -30,8 +32,79 @@ class without_weights(TorchFunctionMode):  # noqa: N801  # a context manager, na
         return target if in_place and isinstance(target, nn.Parameter) else func(*args, **kwargs)
 
 
-def fit(model: nn.Module, state: Mapping[str, torch.Tensor]) -> tuple[State, tuple[str, ...], tuple[str, ...]]:
+@dataclass(frozen=True)
+class Resampling:
+    """How a codebase fits a position embedding to another grid, by bicubic interpolation.
+
+    Args:
+        antialias: a filter before it is made smaller, which timm has and most of the others have not.
+        offset: added to the new side before it is divided by the old one (DINO's guard against rounding); the result is
+            the scale by which positions are computed. 0: the scale of the sizes themselves.
+        align_corners: the corners of both grids lie on each other.
+    """
+
+    antialias: bool = True
+    offset: float = 0.0
+    align_corners: bool = False
+
+    def __call__(self, grid: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """(1, C, H, W) -> (1, C, *size)."""
+        options = {"mode": "bicubic", "antialias": self.antialias, "align_corners": self.align_corners}
+        if not self.offset:
+            return F.interpolate(grid, size=size, **options)
+        scale = tuple((new + self.offset) / old for new, old in zip(size, grid.shape[2:], strict=True))
+        return F.interpolate(grid, scale_factor=scale, **options)
+
+
+TIMM = Resampling()
+_PLAIN = Resampling(antialias=False)
+# by the format of the file, or by the names of its layers: the functions of each codebase are interpolate_pos_encoding
+# (DINO, DINOv2, transformers), interpolate_pos_embed (MAE, DeiT), resize_pos_embed (OpenMMLab), interpolate_embeddings
+# (torchvision)
+RESAMPLING: Mapping[str, Resampling] = {
+    **dict.fromkeys(("DINO", "iBOT"), Resampling(antialias=False, offset=0.1)),
+    **dict.fromkeys(("MAE", "DeiT", "OpenMMLab", "A2MIM", "SimMIM"), _PLAIN),
+    **dict.fromkeys(("transformers ViT", "transformers DeiT with one classifier", "transformers DINOv2"), _PLAIN),
+    **dict.fromkeys(("torchvision ViT", "torchvision ViT before 0.13"), Resampling(False, align_corners=True)),
+}
+DINOV2 = Resampling(antialias=False, offset=0.1)  # its networks without registers; with them it is timm's
+
+
+def resampling(format: str, names: str, tensors: Collection[str]) -> Resampling:
+    """How the codebase that wrote a file fits position embeddings to other images.
+
+    Args:
+        format, names: the file's format, and the dialect of its layers' names.
+        tensors: names of the encoder's tensors and of what lies beside them in the file.
+    """
+    if any(name.endswith("register_tokens") for name in tensors):
+        return TIMM
+    # DINOv2's released encoders stand alone and keep their mask token, which timm's do not have
+    released = format == "plain weights" and {"mask_token", "cls_token", "blocks.0.ls1.gamma"} <= set(tensors)
+    if format == "DINOv2" or released:
+        return DINOV2
+    return RESAMPLING.get(names) or RESAMPLING.get(format) or TIMM
+
+
+def untrained(model: nn.Module, names: Mapping[str, Any]) -> bool:
+    """Whether no batch norm of the file ever saw an image: all running means are 0 and all variances are 1.
+
+    Args:
+        names: tensors that the file gave to the model.
+    """
+    found = dict(model.named_buffers())
+    means = [value for name, value in found.items() if name.endswith("running_mean") and name in names]
+    variances = [value for name, value in found.items() if name.endswith("running_var") and name in names]
+    return bool(means) and all(not value.any() for value in means) and all((value == 1).all() for value in variances)
+
+
+def fit(
+    model: nn.Module, state: Mapping[str, torch.Tensor], resample: Resampling = TIMM
+) -> tuple[State, tuple[str, ...], tuple[str, ...]]:
     """The tensors of ``state`` that have a place in ``model``, each with the shape and type that it has there.
+
+    Args:
+        resample: how position embeddings are fitted to another grid.
 
     Returns:
         ``(tensors, reshaped, missing)``: the names of those that were resampled to another grid, and of those in the
@@ -53,7 +126,7 @@ def fit(model: nn.Module, state: Mapping[str, torch.Tensor]) -> tuple[State, tup
                 "file quantised? Give the one that it was made from"
             )
         if tensor.shape != place.shape:
-            tensor = _resampled(name, tensor, place.shape, _prefix_tokens(model))
+            tensor = _resampled(name, tensor, place.shape, _prefix_tokens(model), resample)
             reshaped.append(name)
         fitted[name] = tensor.to(place.dtype) if tensor.dtype != place.dtype else tensor
     _refuse_nan(fitted, {name: value for name, value in model.named_buffers() if not value.isfinite().all()})
@@ -76,12 +149,13 @@ def assign(model: nn.Module, fitted: State) -> None:
         setattr(modules[owner], own, tensor)
 
 
-def _resampled(name: str, tensor: torch.Tensor, shape: torch.Size, prefix_tokens: int) -> torch.Tensor:
+def _resampled(
+    name: str, tensor: torch.Tensor, shape: torch.Size, prefix_tokens: int, resample: Resampling
+) -> torch.Tensor:
     """Position embedding (1, tokens, channels) or relative position biases (distances, heads) for another grid."""
     try:
         if name == "pos_embed" and tensor.ndim == 3 and tensor.shape[-1] == shape[-1]:
-            side = math.isqrt(shape[1] - prefix_tokens)
-            fitted = resample_abs_pos_embed(tensor.float(), [side, side], num_prefix_tokens=prefix_tokens)
+            fitted = _resampled_positions(tensor.float(), math.isqrt(shape[1] - prefix_tokens), prefix_tokens, resample)
             if fitted.shape == shape:
                 return fitted
         if name.endswith("relative_position_bias_table") and tensor.shape[-1] == shape[-1]:
@@ -93,6 +167,16 @@ def _resampled(name: str, tensor: torch.Tensor, shape: torch.Size, prefix_tokens
     except (AssertionError, RuntimeError, ValueError):
         pass  # not the square grids that these functions know: the message below shows both shapes
     raise InputError(f"'{name}' has shape {tuple(tensor.shape)} in the file and {tuple(shape)} in the model")
+
+
+def _resampled_positions(tensor: torch.Tensor, side: int, prefix_tokens: int, resample: Resampling) -> torch.Tensor:
+    """(1, tokens, channels) of a square grid -> the same of ``side`` x ``side``; those of special tokens stay."""
+    if resample == TIMM:
+        return resample_abs_pos_embed(tensor, [side, side], num_prefix_tokens=prefix_tokens)
+    special, places = tensor[:, :prefix_tokens], tensor[:, prefix_tokens:]
+    old = math.isqrt(places.shape[1])
+    grid = places.reshape(1, old, old, -1).permute(0, 3, 1, 2)
+    return torch.cat([special, resample(grid, (side, side)).permute(0, 2, 3, 1).flatten(1, 2)], 1)
 
 
 def _prefix_tokens(model: nn.Module) -> int:

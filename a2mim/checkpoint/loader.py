@@ -136,12 +136,15 @@ def _build(contents: Contents, found: Found, plan: Plan, num_classes: int | None
     with fitting.without_weights():
         model, args = build_encoder(plan.arch, plan.model_args, num_classes=classes)
     try:
-        fitted, reshaped, missing = fitting.fit(model, state)
+        resample = fitting.resampling(found.format.name, plan.names, [*found.state, *found.aside])
+        fitted, reshaped, missing = fitting.fit(model, state, resample)
     except InputError as error:
         raise InputError(f"{contents.file} as {plan.arch}: {error}") from error
     if set(missing) & dict(model.named_parameters()).keys():  # what the file lacks needs random weights after all
         model, _ = build_encoder(plan.arch, args, num_classes=classes)
     fitting.assign(model, fitted)
+    if "pos_embed" in reshaped and resample != fitting.TIMM:
+        plan.notes += ("position embedding resampled without antialiasing, as the codebase of the file does it",)
     for why in set(plan.translation.ignored.values()):
         parts[why] = tuple(found.origin[name] for name, reason in plan.translation.ignored.items() if reason == why)
     report = _report(
@@ -173,6 +176,8 @@ def _report(contents: Contents, found: Found, plan: Plan, model: Any, **known: A
     eps = hints.get("eps")
     eps = eps if isinstance(eps, Mapping) or eps is None else {"*": eps}
     notes += [f"LayerNorm with eps {value:g}, as the file says" for value in _set_eps(model, eps or {})]
+    if fitting.untrained(model, dict.fromkeys(known["matched"])):
+        notes.append("these weights look untrained: no batch norm has seen an image (means 0, variances 1 throughout)")
     heads = _classifiers(plan.arch)
     sizes = {name: value.numel() for name, value in model.named_parameters() if not name.startswith(heads)}
     matched = set(known["matched"])

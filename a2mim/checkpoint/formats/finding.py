@@ -56,6 +56,11 @@ class Found:
     dropped: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
+    def aside(self) -> tuple[str, ...]:
+        """Full names of everything that is left out."""
+        return tuple(name for names in self.dropped.values() for name in names)
+
+    @property
     def dialect(self) -> Dialect | None:
         return None if self.format.exact else recognise(self.state, DIALECTS)
 

@@ -71,6 +71,59 @@ def test_a_position_embedding_of_another_grid_is_resampled_and_said_so(tmp_path)
     assert "reshaped:            1 (pos_embed)" in str(report)
 
 
+def interpolated(places, side):
+    """The position embedding of other images as DINOv2 has it (interpolate_pos_encoding), written again."""
+    channels, old = places.shape[-1], round(places.shape[1] ** 0.5)
+    grid = places.reshape(1, old, old, channels).permute(0, 3, 1, 2)
+    scale = (side + 0.1) / old
+    grid = torch.nn.functional.interpolate(grid, scale_factor=(scale, scale), mode="bicubic", antialias=False)
+    return grid.permute(0, 2, 3, 1).reshape(1, -1, channels)
+
+
+def test_dinov2_is_resampled_as_its_own_code_does(tmp_path):
+    """Released at 518 pixels, used at 224: with antialiasing its features would be off by 4 %."""
+    torch.manual_seed(0)
+    args = dict(embed_dim=64, depth=2, num_heads=1)
+    released = timm.create_model("vit_small_patch14_dinov2", num_classes=0, **args).eval()
+    nn.init.normal_(released.pos_embed)
+    torch.save({**released.state_dict(), "mask_token": torch.zeros(1, 64)}, tmp_path / "dinov2.pth")
+    model, report = a2mim.load_encoder(tmp_path / "dinov2.pth", model_args={"img_size": 224})
+    places = released.pos_embed.data
+    assert model.pos_embed.shape == (1, 257, 64)
+    torch.testing.assert_close(model.pos_embed[:, 1:], interpolated(places[:, 1:], 16))
+    assert torch.equal(model.pos_embed[:, 0], places[:, 0])
+    assert any("resampled without antialiasing" in note for note in report.notes)
+    twin = timm.create_model("vit_small_patch14_dinov2", num_classes=0, img_size=224, **args).eval()
+    twin.load_state_dict(
+        released.state_dict() | {"pos_embed": torch.cat([places[:, :1], interpolated(places[:, 1:], 16)], 1)}
+    )
+    images = torch.randn(2, 3, 224, 224)
+    torch.testing.assert_close(model(images), twin(images), atol=1e-5, rtol=1e-5)
+    torch.save(released.state_dict(), tmp_path / "timm.pth")  # timm's own file: as timm does it
+    model, _ = a2mim.load_encoder(tmp_path / "timm.pth", model_args={"img_size": 224})
+    torch.testing.assert_close(model.pos_embed, resample_abs_pos_embed(places, [16, 16], num_prefix_tokens=1))
+
+
+def test_each_codebase_resamples_in_its_own_way():
+    plain = fitting.Resampling(antialias=False)
+    assert fitting.resampling("plain weights", "ViT", ["pos_embed"]) == fitting.TIMM
+    assert fitting.resampling("MAE", "ViT", ["pos_embed"]) == plain
+    assert fitting.resampling("transformers", "transformers DINOv2", ["pos_embed"]) == plain
+    assert fitting.resampling("DINOv2", "ViT", ["pos_embed"]) == fitting.DINOV2
+    assert fitting.resampling("DINOv2", "DINOv2 with registers", ["register_tokens"]) == fitting.TIMM
+    assert fitting.resampling("plain weights", "torchvision ViT", ["pos_embed"]).align_corners
+
+
+def test_batch_norms_that_never_saw_an_image_are_noted(tmp_path):
+    model = timm.create_model("resnet18", num_classes=0)
+    for seen in (False, True):
+        if seen:
+            model(torch.randn(2, 3, 32, 32))
+        torch.save(model.state_dict(), tmp_path / "resnet.pth")
+        _, report = a2mim.load_encoder(tmp_path / "resnet.pth")
+        assert any("these weights look untrained" in note for note in report.notes) == (not seen)
+
+
 def test_relative_position_biases_are_resampled_without_the_class_tokens(tmp_path):
     args = dict(img_size=32, patch_size=8, embed_dim=64, depth=1, num_heads=1, init_values=0.1)
     model = timm.create_model("beit_base_patch16_224", num_classes=0, **args)
