@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from a2mim.checkpoint.families import FAMILIES, Keywords
+from a2mim.checkpoint.families import Keywords
 from a2mim.checkpoint.fitting import without_weights
+from a2mim.checkpoint.more_families import FAMILIES
 from a2mim.encoders.build import build_encoder
 from a2mim.errors import InputError
 
@@ -97,7 +98,7 @@ def _is_part(key: str, held: Any, whole: Any) -> bool:
 
 def _of_another_kind(held: Keywords, named: Keywords) -> bool:
     """Whether networks differ in what timm has other names for, and no keyword."""
-    return any(held.get(key) != named.get(key) for key in ("bottleneck", "distilled"))
+    return any(held.get(key) != named.get(key) for key in ("bottleneck", "distilled", "swiglu", "network"))
 
 
 @functools.lru_cache(maxsize=64)

@@ -130,6 +130,8 @@ def _describe_vit(shapes: Shapes, hints: Mapping[str, Any], notes: list[str]) ->
         "pre_norm": "norm_pre.weight" in shapes,
         "final_norm": "norm.weight" in shapes or hints.get("final_norm", True),  # a codebase may have none
         "distilled": "dist_token" in shapes,
+        "swiglu": shapes["blocks.0.mlp.fc1.weight"][0] == 2 * shapes["blocks.0.mlp.fc2.weight"][1],
+        **({"act_layer": hints["act_layer"]} if "act_layer" in hints else {}),
         **_pooling(shapes, hints),
     }
     return found
@@ -143,8 +145,8 @@ def _pooling(shapes: Shapes, hints: Mapping[str, Any]) -> Keywords:
     """How a ViT goes from tokens to one vector, by where its last norm stands."""
     if "fc_norm.weight" in shapes:
         return {"global_pool": "avg", "fc_norm": True}
-    pool = hints.get("global_pool") or ("token" if "cls_token" in shapes else "avg")
-    return {"global_pool": pool, "fc_norm": False}
+    pool = "map" if "attn_pool.latent" in shapes else hints.get("global_pool")
+    return {"global_pool": pool or ("token" if "cls_token" in shapes else "avg"), "fc_norm": False}
 
 
 def _name_vit(found: Keywords) -> str:
@@ -167,6 +169,12 @@ def _name_vit(found: Keywords) -> str:
     names = [f"vit_{name}_patch{found['patch_size']}_224"]
     if found["init_values"] and found["patch_size"] == 14:
         names.insert(0, f"vit_{name}_patch14{registers}_dinov2")
+    if found["swiglu"]:  # timm's only ViT with a gated MLP
+        names = [f"vit_giant_patch14{registers}_dinov2"]
+    if found["pre_norm"]:
+        names.insert(0, f"vit_{name}_patch{found['patch_size']}_clip_224")
+    if found["global_pool"] == "map":
+        names.insert(0, f"vit_{name}_patch{found['patch_size']}_siglip_224")
     return next(filter(timm.is_model, names), "vit_base_patch16_224")
 
 
@@ -346,7 +354,7 @@ FAMILIES: Mapping[str, Family] = {
     "vit": Family(
         _describe_vit,
         _name_vit,
-        ("embed_dim", "depth", "patch_size", "num_heads", "mlp_ratio", "in_chans", "distilled"),
+        ("embed_dim", "depth", "patch_size", "num_heads", "mlp_ratio", "in_chans", "distilled", "swiglu"),
     ),
     "beit": Family(
         _describe_beit, _name_beit, ("embed_dim", "depth", "patch_size", "num_heads", "mlp_ratio", "in_chans")

@@ -57,6 +57,7 @@ class Build:
     relative: str = ""  # "block" or "shared"
     pooled: bool = False  # mean over patches and fc_norm, and no norm before
     last: bool = True  # a norm at the end
+    gated: bool = False  # SwiGLU of DINOv2-giant: gate and value in one layer
 
 
 def make(build: Build = Build(), names: Names = Names(), seed: int = 0) -> dict:
@@ -84,7 +85,7 @@ def make(build: Build = Build(), names: Names = Names(), seed: int = 0) -> dict:
             state[at + names.table] = randn(distances, build.heads, generator=g, std=1.0)
         state |= layer(at + names.proj, width, width, generator=g)
         state |= norm(at + names.norm2, width, generator=g)
-        state |= layer(at + names.fc1, build.mlp * width, width, generator=g)
+        state |= layer(at + names.fc1, build.mlp * width * (1 + build.gated), width, generator=g)
         state |= layer(at + names.fc2, width, build.mlp * width, generator=g)
         if build.scale:
             state[at + names.gamma1] = randn(width, generator=g, std=0.2, mean=0.5)
@@ -144,7 +145,13 @@ def forward(state: dict, images: torch.Tensor, build: Build, names: Names = Name
             logits = logits + table[distance_table(side)].permute(2, 0, 1)
         y = (logits.softmax(-1) @ v).transpose(1, 2).reshape(b, n, -1)
         x = x + linear(y, at + names.proj) * state.get(at + names.gamma1, 1.0)
-        y = linear(F.gelu(linear(normed(x, at + names.norm2), at + names.fc1)), at + names.fc2)
+        y = linear(normed(x, at + names.norm2), at + names.fc1)
+        if build.gated:
+            gate, value = y.chunk(2, -1)
+            y = F.silu(gate) * value
+        else:
+            y = F.gelu(y)
+        y = linear(y, at + names.fc2)
         x = x + y * state.get(at + names.gamma2, 1.0)
     if build.last and not build.pooled:
         x = normed(x, names.norm)

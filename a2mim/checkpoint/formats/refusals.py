@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from a2mim.checkpoint.files.contents import Contents
-from a2mim.checkpoint.files.globs import fits
+from a2mim.checkpoint.files.globs import any_fits, fits
 from a2mim.errors import InputError
 
 # globs of names -> what such a file is; the first that fits is said
@@ -32,10 +32,18 @@ STRANGERS: tuple[tuple[tuple[str, ...], str], ...] = (
 _QUANTISED = (torch.qint8, torch.quint8, torch.qint32, torch.quint4x2)
 
 
+# image encoders beside a text encoder that the table of formats knows to take
+_WITH_IMAGES = (
+    *("*visual.class_embedding", "*visual.trunk.*", "*visual.patch_embed.proj.weight"),
+    "*vision_model.embeddings.patch_embedding.weight",
+)
+
+
 def refuse_strangers(contents: Contents) -> None:
-    """Raise InputError for adapters, quantised weights and models of text."""
+    """Raise InputError for adapters, quantised weights and models of text alone."""
+    with_images = any(any_fits(state, _WITH_IMAGES) for state in contents.groups.values())
     for _, name, tensor in contents.tensors():
-        for globs, what in STRANGERS:
+        for globs, what in STRANGERS[:2] if with_images else STRANGERS:
             if fits(name, globs):
                 raise InputError(f"{contents.file} {what} ('{name}')")
         if tensor.dtype in _QUANTISED:

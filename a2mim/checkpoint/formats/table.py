@@ -6,8 +6,8 @@ import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from a2mim.checkpoint.formats import hugging_face, openmmlab, vit
-from a2mim.checkpoint.formats.format import Format, args
+from a2mim.checkpoint.formats import clip, hugging_face, openmmlab, vit
+from a2mim.checkpoint.formats.format import Format, args, look_up
 
 
 def timm_folder(meta: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -21,7 +21,11 @@ def timm_folder(meta: Mapping[str, Any]) -> Mapping[str, Any]:
         std=f"{cfg}.std",
         input_size=f"{cfg}.input_size",
     )
-    return {"model_args": {}, **said(meta)}
+    found = {"model_args": {}, **said(meta)}
+    if look_up(meta, "config.model_type") == "timm_wrapper":  # transformers fills in names that stand for none
+        placeholders = tuple(f"LABEL_{at}" for at in range(len(found.get("classes") or ())))
+        found["classes"] = () if tuple(found.get("classes") or ()) == placeholders else found["classes"]
+    return found
 
 
 _transformers = functools.partial(
@@ -68,6 +72,16 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         "timm",
+        "huggingface/transformers (TimmWrapper)",
+        has=("timm_model.*",),
+        meta=("config.architecture",),
+        encoders={"model": "*:timm_model."},
+        kind="weights",
+        normalisation=None,
+        hints=timm_folder,
+    ),
+    Format(
+        "timm",
         "huggingface/pytorch-image-models",
         meta=("config.architecture",),
         encoders={"model": "*:"},
@@ -76,6 +90,12 @@ FORMATS: tuple[Format, ...] = (
         hints=timm_folder,
     ),
     *vit.FORMATS,
+    *clip.FORMATS,
+    *clip.TRANSFORMERS,
+    _transformers(
+        has=("*encoder.stages.0.layers.0.attn.qkv.weight", "decoder.*"),
+        parts={"decoder": ("multiscale_fusion.*", "decoder.*")},
+    ),
     _transformers(
         has=("*.layer_scale1.lambda1", "classifier.weight"),
         parts={"classifier of class token and mean patch at once, which timm has not": ("classifier.*",)},
@@ -233,8 +253,26 @@ FORMATS: tuple[Format, ...] = (
         kind="classifier",
         normalisation=None,
     ),
+    Format(
+        "EfficientNet-PyTorch",
+        "lukemelas/EfficientNet-PyTorch",
+        has=("_conv_stem.weight", "_blocks.0._depthwise_conv.weight"),
+        encoders={"encoder": ""},
+        classifier=("_fc.",),
+        kind="classifier",
+    ),
+    Format(
+        "torchvision",
+        "pytorch/vision (EfficientNet, MobileNetV2)",
+        has=("features.0.0.weight", "features.0.1.running_mean", "classifier.1.weight"),
+        encoders={"encoder": ""},
+        classifier=("classifier.1.",),
+        kind="classifier",
+    ),
     Format("plain weights", "torchvision, PyTorch's examples, anyone", normalisation=None, kind="weights"),
 )
+
+_TESTED_AGAINST_THEMSELVES = ("transformers", "timm", "a2mim", "torchvision", "open_clip with timm's networks")
 
 
 def rows() -> list[tuple[str, ...]]:
@@ -253,7 +291,7 @@ def rows() -> list[tuple[str, ...]]:
                 ", ".join(_once(format.kind for format in same)),
                 taken,
                 ", ".join(_once(part for format in same for part in format.parts)),
-                "the library itself" if name in ("transformers", "timm", "a2mim") else "its forward, written again",
+                "the library itself" if name in _TESTED_AGAINST_THEMSELVES else "its forward, written again",
             )
         )
     return found

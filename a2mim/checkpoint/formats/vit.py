@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from a2mim.checkpoint.formats.clip import OPENAI
 from a2mim.checkpoint.formats.format import HALF, IMAGENET, Format, always, args, look_up
 
 _UNSAID = (
     "mean and std of one half, the default of BEiT's code: the file does not say whether its run was given ImageNet's "
     "(imagenet_default_mean_and_std)"
+)
+
+_SATELLITES = (
+    "mean and std of ImageNet, as for DINOv3's networks of web images; those of satellite images (SAT-493M) have "
+    "0.430, 0.411, 0.296 and 0.213, 0.156, 0.143"
 )
 
 
@@ -33,6 +39,27 @@ def heads_of_moco_v3(meta: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 FORMATS: tuple[Format, ...] = (
+    Format(
+        "Hiera",
+        "facebookresearch/hiera",
+        has=("encoder_norm.weight", "decoder_embed.weight", "multi_scale_fusion_heads.*"),
+        encoders={"encoder": ""},
+        parts={"decoder": ("decoder_*", "multi_scale_fusion_heads.*")},
+    ),
+    Format(
+        "Hiera",
+        "facebookresearch/hiera",
+        has=("head.projection.weight", "blocks.[1-9].proj.weight", "norm.weight"),
+        encoders={"model": ""},
+        classifier=("head.projection.",),
+        kind="classifier",
+    ),
+    Format(
+        "I-JEPA",
+        "facebookresearch/ijepa",
+        has=("target_encoder:patch_embed.proj.weight", "encoder:patch_embed.proj.weight"),
+        encoders={"target": "target_encoder:", "context": "encoder:"},
+    ),
     Format(
         "MAE",
         "facebookresearch/mae",
@@ -86,6 +113,22 @@ FORMATS: tuple[Format, ...] = (
         encoders={"encoder": "encoder.", "teacher": "teacher."},
         parts={"regressor and decoder": ("pretext_neck.*", "encoder_to_decoder*")},
         hints=heads_of_cae,
+    ),
+    Format(
+        "EVA-02",
+        "baaivision/EVA",
+        has=("blocks.0.mlp.w1.weight", "blocks.0.attn.q_bias", "patch_embed.proj.weight"),
+        lacks=("head.weight",),
+        encoders={"encoder": ""},
+        normalisation=OPENAI,
+    ),
+    Format(
+        "EVA-02",
+        "baaivision/EVA",
+        has=("blocks.0.mlp.w1.weight", "blocks.0.attn.q_bias", "head.weight"),
+        encoders={"encoder": ""},
+        kind="classifier",
+        normalisation=OPENAI,
     ),
     Format(
         "BEiT",
@@ -178,6 +221,21 @@ FORMATS: tuple[Format, ...] = (
         has=("teacher:backbone.*", "student:backbone.*", "student:backbone.masked_embed"),
         encoders={"teacher": "teacher:backbone.", "student": "student:backbone."},
         parts={"projection head": ("head.*",)},
+    ),
+    Format(
+        "DINOv3",
+        "facebookresearch/dinov3",
+        has=("teacher:backbone.rope_embed.periods",),
+        encoders={"teacher": "teacher:backbone."},
+        parts={"projection head": ("dino_head.*", "ibot_head.*")},
+    ),
+    Format(
+        "DINOv3",
+        "facebookresearch/dinov3",
+        has=("rope_embed.periods", "patch_embed.proj.weight"),
+        encoders={"encoder": ""},
+        kind="encoder",
+        hints=always(notes=(_SATELLITES,)),
     ),
     Format(
         "DINOv2",

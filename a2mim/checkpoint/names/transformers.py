@@ -144,7 +144,24 @@ def _unfold_class_position(state: State) -> State:
     return {**state, "pos_embed": torch.cat([nowhere, state["pos_embed"]], dim=1)}
 
 
-def _dinov2(name: str, *, memory: bool = False) -> Dialect:
+def _gated(layer: str, memory: bool) -> Rules:
+    """The MLP with a gate of DINOv2-giant; timm has gate and value in one layer."""
+    if memory:
+        return (
+            Join((f"{layer}.mlp.gate_proj", f"{layer}.mlp.up_proj"), "blocks.{i}.mlp.fc1"),
+            Rename(f"{layer}.mlp.down_proj", "blocks.{i}.mlp.fc2"),
+        )
+    return (
+        Rename(f"{layer}.mlp.weights_in", "blocks.{i}.mlp.fc1"),
+        Rename(f"{layer}.mlp.weights_out", "blocks.{i}.mlp.fc2"),
+    )
+
+
+def _gate(memory: bool, gated: bool) -> tuple[str, ...]:
+    return (f"encoder.layer.0.mlp.{'gate_proj' if memory else 'weights_in'}.weight",) if gated else ()
+
+
+def _dinov2(name: str, *, memory: bool = False, gated: bool = False) -> Dialect:
     layer = _ON_DISK
     parts = (
         tuple(f"attention.{part}_proj" for part in "qkv")
@@ -154,12 +171,13 @@ def _dinov2(name: str, *, memory: bool = False) -> Dialect:
     return Dialect(
         name,
         "vit",
-        has=(_PATCHES, "encoder.layer.0.norm1.weight", f"encoder.layer.0.{parts[1]}.weight"),
+        has=(_PATCHES, "encoder.layer.0.norm1.weight", f"encoder.layer.0.{parts[1]}.weight", *_gate(memory, gated)),
         rules=(
             *_EMBEDDINGS,
             Rename("embeddings.register_tokens", "reg_token"),
             Join(tuple(f"{layer}.{part}" for part in parts), "blocks.{i}.attn.qkv"),
             Rename(f"{layer}.attention.{'o_proj' if memory else 'output.dense'}", "blocks.{i}.attn.proj"),
+            *(_gated(layer, memory) if gated else ()),
             Rename(f"{layer}.layer_scale1.lambda1", "blocks.{i}.ls1.gamma"),
             Rename(f"{layer}.layer_scale2.lambda1", "blocks.{i}.ls2.gamma"),
             Rename(layer, "blocks.{i}"),
@@ -272,6 +290,7 @@ TRANSFORMERS = (
     HF_BEIT,  # before ViT, which may have no bias at all
     HF_DEIT,
     HF_VIT,
+    _dinov2("transformers DINOv2 with a gated MLP", gated=True),
     HF_DINOV2,
     HF_SWIN,
     HF_SWIN_V2,
@@ -280,6 +299,7 @@ TRANSFORMERS = (
     _beit("transformers BEiT, in memory", _IN_MEMORY, memory=True),
     _vit("transformers DeiT with one classifier, in memory", _IN_MEMORY, memory=True, one_classifier=True),
     _vit("transformers ViT, in memory", _IN_MEMORY, memory=True),
+    _dinov2("transformers DINOv2 with a gated MLP, in memory", memory=True, gated=True),
     _dinov2("transformers DINOv2, in memory", memory=True),
     _swin("transformers Swin, in memory", memory=True),
 )

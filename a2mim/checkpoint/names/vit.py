@@ -51,11 +51,15 @@ def _head_without_batch_norm(state: State) -> State:
 
 def _class_position_within(state: State) -> State:
     """DINOv2 adds a position to the class token alone of the special tokens; timm has it in the class token itself."""
+    if "reg_token" not in state:
+        return state
     position = state["pos_embed"]
     return state | {"cls_token": state["cls_token"] + position[:, :1], "pos_embed": position[:, 1:]}
 
 
 def _class_position_apart(state: State) -> State:
+    if "reg_token" not in state:
+        return state
     position = state["pos_embed"]
     return state | {"pos_embed": torch.cat([torch.zeros_like(position[:, :1]), position], 1)}
 
@@ -64,6 +68,12 @@ _INDEX = Ignore(("*relative_position_index",), "index tables that timm computes"
 _LAYER_SCALE = (
     Rename("blocks.{i}.gamma_1", "blocks.{i}.ls1.gamma"),
     Rename("blocks.{i}.gamma_2", "blocks.{i}.ls2.gamma"),
+)
+_GATED = (Rename("blocks.{i}.mlp.w12", "blocks.{i}.mlp.fc1"), Rename("blocks.{i}.mlp.w3", "blocks.{i}.mlp.fc2"))
+_CHUNKS = tuple(  # blocks.CHUNK.BLOCK, the blocks counted through all chunks
+    Rename(f"blocks.{chunk}.{rule.theirs.removeprefix('blocks.')}", rule.timm)
+    for chunk in range(40)
+    for rule in (*_GATED, Rename("blocks.{i}", "blocks.{i}"))
 )
 _TABLES = ("blocks.0.attn.relative_position_bias_table", "rel_pos_bias.*")
 _VIT = ("patch_embed.proj.weight", "blocks.0.attn.qkv.weight")
@@ -94,7 +104,14 @@ VIT = (
         "vit",
         has=(*_VIT, "register_tokens"),
         lacks=("blocks.0.0.*",),
-        rules=(Rename("register_tokens", "reg_token"),),
+        rules=(Rename("register_tokens", "reg_token"), *_GATED),
+        fold=(_class_position_within, _class_position_apart),
+    ),
+    Dialect(
+        "DINOv2 in chunks of blocks",
+        "vit",
+        has=("patch_embed.proj.weight", "blocks.0.0.attn.qkv.weight", "blocks.0.0.norm1.weight"),
+        rules=(Rename("register_tokens", "reg_token"), *_CHUNKS),
         fold=(_class_position_within, _class_position_apart),
     ),
     Dialect(
@@ -102,7 +119,7 @@ VIT = (
         "vit",
         has=_VIT,
         lacks=_TABLES,
-        rules=_LAYER_SCALE,
+        rules=(*_LAYER_SCALE, *_GATED),
         fold=(_head_without_batch_norm, lambda state: state),
     ),
 )
