@@ -81,6 +81,8 @@ def infer(
         if wrong:
             nearest = "" if arch is None or kind.name(held) == arch else f" (nearest to the file: {kind.name(held)})"
             raise InputError(f"the file holds {_words(held, wrong)}, not {_words({**named, **given}, wrong)}{nearest}")
+    if "global_pool" in differ and "fc_norm" in held:  # timm has another default for each way of pooling
+        differ["fc_norm"] = held["fc_norm"]
     kept = {*given, *(kind.sizes if sizes == "given" else ())}
     differ = {key: value for key, value in differ.items() if key not in kept}
     return Architecture(chosen, {**differ, **given}, tuple(notes))

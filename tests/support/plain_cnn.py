@@ -1,4 +1,4 @@
-"""A ResNet and a ConvNeXt written down once more, over a dictionary of tensors under the original names."""
+"""A ResNet, a ConvNeXt and EfficientNet-PyTorch's B0 written down once more, over a dictionary of tensors under the original names."""
 
 from __future__ import annotations
 
@@ -193,3 +193,67 @@ def convnext(state: dict, images: torch.Tensor, build: ConvNeXt, names: ConvNeXt
             x = x + linear(y, f"{at}{names.fc2}") * state.get(f"{at}{names.gamma}", 1.0)
     features = x.permute(0, 3, 1, 2)
     return features, linear(normed(x.mean((1, 2)), names.last), names.head) if build.classes else None
+
+
+# kernel, stride, expansion, channels of each block of B0, in a row
+_B0 = [
+    (kernel, stride if at == 0 else 1, expansion, channels)
+    for repeats, kernel, stride, expansion, channels in (
+        *((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80)),
+        *((3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320)),
+    )
+    for at in range(repeats)
+]
+
+
+def make_lukemelas(lite: bool = False, classes: int = 5) -> dict:
+    """EfficientNet-B0 as EfficientNet-PyTorch names it, or Lite0 without squeeze-and-excitation."""
+    g = torch.Generator().manual_seed(0)
+
+    def conv(name, out, into, size, bias=False):
+        return layer(name, out, into, size, size, generator=g, bias=bias)
+
+    state = conv("_conv_stem", 32, 3, 3) | norm("_bn0", 32, generator=g, running=True)
+    into = 32
+    for at, (kernel, _, expansion, out) in enumerate(_B0):
+        block, wide = f"_blocks.{at}.", into * expansion
+        if expansion > 1:
+            state |= conv(f"{block}_expand_conv", wide, into, 1) | norm(f"{block}_bn0", wide, generator=g, running=True)
+        state |= conv(f"{block}_depthwise_conv", wide, 1, kernel) | norm(f"{block}_bn1", wide, generator=g, running=True)
+        if not lite:
+            state |= conv(f"{block}_se_reduce", max(1, into // 4), wide, 1, bias=True)
+            state |= conv(f"{block}_se_expand", wide, max(1, into // 4), 1, bias=True)
+        state |= conv(f"{block}_project_conv", out, wide, 1) | norm(f"{block}_bn2", out, generator=g, running=True)
+        into = out
+    state |= conv("_conv_head", 1280, into, 1) | norm("_bn1", 1280, generator=g, running=True)
+    return state | layer("_fc", classes, 1280, generator=g)
+
+
+def lukemelas(state: dict, images: torch.Tensor) -> tuple:
+    """(last feature map, logits), padded as TensorFlow does: more at the end where the sum is odd."""
+    squeezed = "_blocks.0._se_reduce.weight" in state
+    act = F.silu if squeezed else F.relu6
+
+    def conv(x, name, stride=1, groups=1):
+        weight = state[f"{name}.weight"]
+        total = max((-(-x.shape[-1] // stride) - 1) * stride + weight.shape[-1] - x.shape[-1], 0)
+        x = F.pad(x, (total // 2, total - total // 2) * 2)
+        return F.conv2d(x, weight, state.get(f"{name}.bias"), stride=stride, groups=groups)
+
+    def bn(x, name):
+        mean, var = state[f"{name}.running_mean"], state[f"{name}.running_var"]
+        return F.batch_norm(x, mean, var, state[f"{name}.weight"], state[f"{name}.bias"], eps=1e-3)
+
+    x = act(bn(conv(images, "_conv_stem", 2), "_bn0"))
+    for at, (_, stride, expansion, out) in enumerate(_B0):
+        block, y = f"_blocks.{at}.", x
+        if expansion > 1:
+            y = act(bn(conv(y, f"{block}_expand_conv"), f"{block}_bn0"))
+        y = act(bn(conv(y, f"{block}_depthwise_conv", stride, y.shape[1]), f"{block}_bn1"))
+        if squeezed:
+            z = act(conv(y.mean((2, 3), keepdim=True), f"{block}_se_reduce"))
+            y = y * conv(z, f"{block}_se_expand").sigmoid()
+        y = bn(conv(y, f"{block}_project_conv"), f"{block}_bn2")
+        x = y + x if stride == 1 and x.shape[1] == out else y
+    x = act(bn(conv(x, "_conv_head"), "_bn1"))
+    return x, F.linear(x.mean((2, 3)), state["_fc.weight"], state["_fc.bias"])

@@ -118,7 +118,7 @@ def _sort_out(
         short = name[len(places[owner].prefix) :] if owner else name
         piece = next((prefix for prefix in outside if name.startswith(prefix)), None)
         part = part_of(name, format) or (part_of(short, format) if owner else None)
-        if owner and (format.exact or short in own):
+        if owner and (format.exact or format.apart or short in own):
             part = None
         if piece and group == places[label].group:
             short, owner, part = outside[piece] + name[len(piece) :], label, None

@@ -38,6 +38,7 @@ class Format:
         hints: what meta says about the architecture (``num_heads``, ``img_size``, ...), see ``architectures``.
         exact: the encoder's tensors are named as timm names them, whatever they are called: none is looked at as a part
             of another kind or in another codebase's words.
+        apart: ``parts`` lie outside of the encoder: what begins with its prefix is its own, whatever it is called.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Format:
     normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = IMAGENET
     hints: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda meta: {}
     exact: bool = False
+    apart: bool = False
 
     def fits(self, contents: Contents) -> bool:
         return (

@@ -196,6 +196,7 @@ def hf_dinov3(name: str, layer: str) -> Dialect:
 
 def _one_layer(state: State) -> State:
     """An MLP without a gate: transformers calls its first layer as it calls the value of one with a gate."""
+    state = {name: value for name, value in state.items() if value.numel() or name != "reg_token"}  # of 0 registers
     if "blocks.0.mlp.fc1_g.weight" in state:
         return state
     return {name.replace(".mlp.fc1_x.", ".mlp.fc1."): value for name, value in state.items()}

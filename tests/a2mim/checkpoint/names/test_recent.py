@@ -9,6 +9,7 @@ import pytest
 import timm
 import torch
 import torchvision
+from plain_cnn import lukemelas, make_lukemelas
 from plain_rotary import EvaNames, dinov3, eva02, make_dinov3, make_eva02
 from plain_towers import clip_tower, hiera, make_clip_tower, make_hiera
 from plain_vit import Build, Names, forward, make
@@ -190,7 +191,7 @@ def test_hiera(tmp_path, pre_training):
         saved |= {"decoder_embed.weight": torch.ones(2, 2), "multi_scale_fusion_heads.0.weight": torch.ones(2, 2)}
     model, report = load(tmp_path, {"model_state": saved})
     features, logits = hiera(state, images(64))
-    torch.testing.assert_close(model.forward_features(images(64)), features, **ATOL)
+    torch.testing.assert_close(model.forward_features(images(64)), features.flatten(1, 2), **ATOL)
     if not pre_training:
         torch.testing.assert_close(model(images(64)), logits, **ATOL)
     assert report.format == "Hiera" and report.coverage == 1
@@ -209,6 +210,17 @@ def test_torchvision(tmp_path, name):
         torch.testing.assert_close(model.forward_features(images(64)) / size, truth / size, **ATOL)
         torch.testing.assert_close(model(images(64)) / size, theirs(images(64)) / size, **ATOL)
     assert report.num_classes == 5 and report.unexpected == ()
+
+
+@pytest.mark.parametrize("lite", [False, True])
+def test_efficientnet_pytorch(tmp_path, lite):
+    state = make_lukemelas(lite)
+    model, report = load(tmp_path, state)
+    features, logits = lukemelas(state, images(64))
+    torch.testing.assert_close(model.forward_features(images(64)), features, **ATOL)
+    torch.testing.assert_close(model(images(64)), logits, **ATOL)
+    assert report.arch == ("tf_efficientnet_lite0" if lite else "tf_efficientnet_b0")
+    assert report.format == "EfficientNet-PyTorch" and report.mean[0] == (127 / 255 if lite else 0.485)
 
 
 def test_a_mobilenet_of_another_width_is_told_or_refused(tmp_path):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from a2mim.checkpoint.families import FAMILIES
+from a2mim.checkpoint.more_families import FAMILIES
 from a2mim.checkpoint.names.dialects import Ignore, Join, Rename, from_timm, to_timm
 from a2mim.checkpoint.names.table import DIALECTS, rows
 

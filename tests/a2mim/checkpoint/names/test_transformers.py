@@ -221,7 +221,7 @@ def test_weights_alone_without_config(tmp_path, name):
         ("resnet", dict(downsample_in_first_stage=True), "downsample_in_first_stage=True"),
         ("resnet", dict(embedding_size=32), "first convolution is 7x7 with 32 channels"),
         ("swin", dict(use_absolute_embeddings=True), "use_absolute_embeddings=True"),
-        ("dinov2", dict(use_swiglu_ffn=True), "use_swiglu_ffn=True"),
+        ("dinov2", dict(hidden_act="relu"), "hidden_act=relu"),
         ("beit-mim", dict(use_mean_pooling=False), "no place for: layernorm.bias, layernorm.weight"),
     ],
 )
