@@ -23,6 +23,7 @@ import safetensors
 import safetensors.torch
 import torch
 
+from a2mim.checkpoint.files.sharded import refuse_shard
 from a2mim.checkpoint.files.unpickling import harmless, plain
 from a2mim.errors import InputError
 
@@ -50,6 +51,7 @@ _MISTAKES: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG", "is a picture"),
     (b"\xff\xd8\xff", "is a picture"),
 )
+_QUANTISERS = ("torchao.", "optimum.quanto.", "quanto.", "bitsandbytes.", "auto_gptq.", "hqq.")
 _TORCH_MAGIC = torch.serialization.MAGIC_NUMBER.to_bytes(10, "little")  # begins what torch.save wrote before 1.6
 # what torch, pickle and safetensors raise on bytes that are not what they should be
 _DAMAGE = (
@@ -81,6 +83,7 @@ def read_checkpoint(path: str | os.PathLike[str], *, trust: bool = False) -> dic
     path = Path(path)
     if not path.is_file():
         raise InputError(f"no such file: {path}")
+    refuse_shard(path)
     if path.name.endswith(".index.json"):
         return {"state_dict": _shards(path, trust), **_configs(path.parent)}
     checkpoint = _read_file(path, trust)
@@ -151,6 +154,13 @@ def _read_pickle(path: Path, trust: bool, mmap: bool) -> dict[str, Any]:
 def _refusal(path: Path, message: str) -> str:
     """Why the unpickler stopped, in one line."""
     asked = re.search(r"(?:Unsupported global: GLOBAL|unsupported GLOBAL) (\S+)", message)
+    if asked and asked[1].startswith(_QUANTISERS):
+        return f"{path} is quantised ({asked[1]}): give the checkpoint in floating point that it was made from"
+    if asked and asked[1].startswith("torch.distributed."):
+        return (
+            f"{path} holds shards of tensors ({asked[1]}), not whole ones: save the full state "
+            "(torch.distributed.checkpoint.state_dict.get_model_state_dict with full_state_dict=True)"
+        )
     if asked or ("weights_only" in message.lower() and "reduce" in message.lower()):
         what = f" ({asked[1]})" if asked else ""
         return (

@@ -14,6 +14,7 @@ import torch
 
 from a2mim import files
 from a2mim.checkpoint.files.reading import DESCRIPTION, State
+from a2mim.checkpoint.files.sharded import find_in_folder
 from a2mim.errors import InputError
 
 VERSION = 1
@@ -79,7 +80,7 @@ def resolve(path: str | os.PathLike[str], prefer: Iterable[str] = (BEST, LAST, B
         return path
     if path.is_dir():
         wanted = (*prefer, *FOLDERS)
-        found = next((path / name for name in wanted if (path / name).is_file()), None)
+        found = next((path / name for name in wanted if (path / name).is_file()), None) or find_in_folder(path)
         if found is None:
             inside = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
             raise InputError(f"folder {path} has none of {', '.join(wanted)}; found {inside}")

@@ -41,6 +41,14 @@ _WITH_IMAGES = (
 
 def refuse_strangers(contents: Contents) -> None:
     """Raise InputError for adapters, quantised weights and models of text alone."""
+    weights = contents.groups.get(contents.main or "", {})
+    weights = weights or max(contents.groups.values(), key=len, default={})
+    empty = sum(not value.numel() for value in weights.values())
+    if empty > 1 and 2 * empty > len(weights):
+        raise InputError(
+            f"{contents.file}: {empty} of {len(weights)} tensors are empty, as DeepSpeed's ZeRO-3 leaves them: run its "
+            "zero_to_fp32.py on the folder of the checkpoint and give what it writes"
+        )
     with_images = any(any_fits(state, _WITH_IMAGES) for state in contents.groups.values())
     for _, name, tensor in contents.tensors():
         for globs, what in STRANGERS[:2] if with_images else STRANGERS:
