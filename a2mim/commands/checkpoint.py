@@ -34,18 +34,22 @@ def formats() -> None:
 @click.argument("path")
 @_common.loading_options
 @click.option("--json", "as_json", is_flag=True, help="The whole report, for machines.")
+@click.option("--verify", is_flag=True, help="Check the bytes of the file against its checksums (CRC-32).")
 @_common.clear_errors
-def inspect(path: str, as_json: bool, **options: Any) -> None:
+def inspect(path: str, as_json: bool, verify: bool, **options: Any) -> None:
     """Say what the checkpoint at PATH (file, folder, shipped name) holds and how it loads.
 
     Exit status 0 when an analysis would take it, 2 when it would be refused.
     """
     import json
 
-    from a2mim.checkpoint import load_encoder, refusal
+    from a2mim.checkpoint import load_encoder, refusal, resolve
+    from a2mim.checkpoint.files import integrity
 
+    checksums = {"checksums": integrity.describe(resolve(path))} if verify else {}
     _, report = load_encoder(path, **_common.loading(options), min_coverage=0)
-    click.echo(json.dumps(report.to_dict(), indent=2, default=str) if as_json else str(report))
+    text = "\n".join([str(report), *(f"{'checksums:':<21}{said}" for said in checksums.values())])
+    click.echo(json.dumps(report.to_dict() | checksums, indent=2, default=str) if as_json else text)
     if reason := refusal(report):
         raise InputError(reason)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 
 from a2mim.checkpoint.files.globs import any_fits
 from a2mim.checkpoint.files.reading import State
+from a2mim.errors import InputError
 
 # components that torch's wrappers put into names: DDP, torch.compile, FSDP, activation checkpointing
 _WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"}
@@ -31,6 +33,7 @@ _NOT_WEIGHTS = (
 # where the weights lie when a file has several groups; an EMA copy is never taken for the main group
 _MAIN = ("", "state_dict", "model", "model_state_dict", "model_state", "module", "network", "net", "weights", "params")
 _EMA = ("state_dict_ema", "model_ema", "ema_state_dict", "ema_model", "ema")
+_GROUPS = 2000  # dictionaries with tensors; more are no checkpoint of a network
 _DEPTH = 6  # of dictionaries within dictionaries; VISSL has four
 
 
@@ -59,13 +62,15 @@ class Contents:
     @classmethod
     def of(cls, checkpoint: Mapping[str, Any], file: Path) -> Contents:
         groups = {path: _unwrapped(state) for path, state in _walk(checkpoint)}
+        if len(groups) > _GROUPS:
+            raise InputError(f"{file} holds tensors in {len(groups)} dictionaries, not a network (at most {_GROUPS})")
         for path, state in list(groups.items()):
             groups[path], copy = _without_mmcv_copy(state)
             groups |= {"ema_state_dict": copy} if copy else {}  # as mmengine, its successor, has it
         meta = {key: value for key, value in checkpoint.items() if not isinstance(value, torch.Tensor)}
         return cls(file, groups, {key: value for key, value in meta.items() if key not in groups})
 
-    @property
+    @functools.cached_property
     def main(self) -> str | None:
         """Path of the group with the weights."""
         large = [path for path, state in self.groups.items() if any(value.ndim > 1 for value in state.values())]
@@ -77,7 +82,7 @@ class Contents:
         """Whether the main group is called so, and not just the largest of several."""
         return self.main in _MAIN
 
-    @property
+    @functools.cached_property
     def ema(self) -> str | None:
         """Path of the group with the averaged copy of the weights."""
         return next((path for path in _EMA if path in self.groups), None)

@@ -23,6 +23,7 @@ import safetensors
 import safetensors.torch
 import torch
 
+from a2mim.checkpoint.files import integrity
 from a2mim.checkpoint.files.sharded import refuse_shard
 from a2mim.checkpoint.files.unpickling import harmless, plain
 from a2mim.errors import InputError
@@ -104,7 +105,9 @@ def _read_file(path: Path, trust: bool) -> dict[str, Any]:
             raise InputError(f"{path} {what}")
     try:
         if start.startswith(b"PK\x03\x04"):
-            return _read_pickle(path, trust, mmap=_check_archive(path, size))
+            mapped = _check_archive(path, size)
+            integrity.check(path)
+            return _read_pickle(path, trust, mmap=mapped)
         if _is_safetensors(start, size):
             return _read_safetensors(path)
         if start[:1] not in (b"\x80", b"(") and b"ustar" not in start[257:265]:  # neither a pickle nor torch's old tar

@@ -16,6 +16,7 @@ from a2mim.checkpoint.report import some
 from a2mim.errors import InputError
 
 BESIDE = "beside the encoder"  # heads, losses, metrics: what lies outside the encoder and belongs to no part below
+_NETWORKS = 50  # that are looked for in one dictionary
 CLASSIFIER = "@classifier"  # stands for timm's name of the classifier, which differs from family to family
 
 # parts that many codebases have; a format's own ``parts`` are looked at first
@@ -154,7 +155,7 @@ def _search(contents: Contents, landmarks: tuple[str, ...]) -> dict[str, Place]:
             for name in names
             if name.endswith(end) and f".{name}".endswith(f".{end}")
         }
-        for prefix in sorted(prefixes, key=len):
+        for prefix in sorted(prefixes, key=len)[:_NETWORKS]:
             within = {name[len(prefix) :] for name in names if name.startswith(prefix)}
             if recognise(within, DIALECTS) or (own and own.fits(within)):
                 label = _label(contents, group, prefix)
