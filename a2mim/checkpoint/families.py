@@ -20,6 +20,7 @@ from a2mim.errors import InputError
 Shapes = Mapping[str, torch.Size]
 Keywords = dict[str, Any]
 
+_MOST = 500  # blocks of a network; a file with more would be built for minutes
 # the width of a head where no file and no codebase says: 64, but for these widths of the whole
 HEADS = {1280: 16, 1408: 16, 1664: 16}
 MMCLS_SMALL = (768, 8, 3.0)  # width, depth, MLP ratio of what OpenMMLab and OpenMixup call ViT-S: 8 heads of 96
@@ -48,9 +49,14 @@ class Family:
 
 def _count(shapes: Shapes, template: str, start: int = 0) -> int:
     """How many of ``template.format(start)``, ``template.format(start + 1)``, ... there are."""
+    before, _, after = template.partition("{}")
+    rest = (name[len(before) :].partition(after) for name in shapes if name.startswith(before))
+    numbers = {number for number, found, _ in rest if found}
     number = start
-    while any(name.startswith(template.format(number)) for name in shapes):
+    while str(number) in numbers:
         number += 1
+    if number > _MOST:
+        raise InputError(f"{number} layers '{before}0', '{before}1', ...: no network has more than {_MOST}")
     return number - start
 
 
