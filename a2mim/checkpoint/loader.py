@@ -18,6 +18,7 @@ from torch import nn
 from a2mim.checkpoint import fitting, planning
 from a2mim.checkpoint.files.contents import Contents, Place
 from a2mim.checkpoint.files.globs import fits
+from a2mim.checkpoint.files.integrity import notes as integrity_notes
 from a2mim.checkpoint.files.reading import State, read_checkpoint
 from a2mim.checkpoint.files.storage import BACKBONE, BEST, LAST, resolve
 from a2mim.checkpoint.formats.finding import CLASSIFIER, Found, find
@@ -172,7 +173,7 @@ def _build(contents: Contents, found: Found, plan: Plan, num_classes: int | None
 
 
 def _report(contents: Contents, found: Found, plan: Plan, model: Any, **known: Any) -> LoadReport:
-    meta, hints, notes = contents.meta, plan.hints, list(plan.notes)
+    meta, hints, notes = contents.meta, plan.hints, [*plan.notes, *integrity_notes(contents.file)]
     eps = hints.get("eps")
     eps = eps if isinstance(eps, Mapping) or eps is None else {"*": eps}
     notes += [f"LayerNorm with eps {value:g}, as the file says" for value in _set_eps(model, eps or {})]

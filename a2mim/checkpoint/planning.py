@@ -34,6 +34,9 @@ _CLASSES = {  # timm's class of the networks of a family
     "swinv2": ("SwinTransformerV2",),
     "convnext": ("ConvNeXt",),
     "resnet": ("ResNet",),
+    "eva": ("Eva",),
+    "hiera": ("Hiera",),
+    "efficientnet": ("EfficientNet",),
 }
 _POSITIONS = ("pos_embed", "*relative_position_bias_table", "rel_pos_bias.*")
 _ASK = "give the timm name with --model (arch=...)"
@@ -163,8 +166,9 @@ def _translated_plan(
 ) -> Plan:
     """The plan of a file whose names a dialect translates, with the architecture from the sizes unless it is named."""
     translation = translated(contents, found, dialect)
-    hints = {**_measured(dialect, found), **hints}
-    notes = (*filter(None, [dialect.note]), *hints.get("notes", ()))
+    measured = _measured(dialect, found)
+    notes = tuple(dict.fromkeys((*filter(None, [dialect.note]), *measured.get("notes", ()), *hints.get("notes", ()))))
+    hints = {**measured, **hints}
     if chosen:
         network = _network(chosen, model_args)
         shared = network.shapes.keys() & translation.state.keys()
