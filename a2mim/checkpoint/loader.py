@@ -128,7 +128,9 @@ def _build(contents: Contents, found: Found, plan: Plan, num_classes: int | None
     heads = _classifiers(plan.arch)
     state, origin = _named_classifier(plan.translation, found, heads)
     in_file = {name: value for name, value in state.items() if name.startswith(heads)}
-    classes_in_file = next((value.shape[0] for name, value in in_file.items() if name.endswith("weight") and value.ndim), 0)
+    classes_in_file = next(
+        (value.shape[0] for name, value in in_file.items() if name.endswith("weight") and value.ndim), 0
+    )
     classes = classes_in_file if num_classes is None else num_classes
     parts = dict(found.dropped)
     if classes != classes_in_file and in_file:

@@ -41,7 +41,11 @@ def _timm(arch: str, **args) -> dict:
 
 
 def _config(kind: str, **settings) -> dict:
-    return {"model_type": kind, "architectures": [f"{kind}ForImageClassification"], "id2label": {"0": "a", "1": "b"}} | settings
+    return {
+        "model_type": kind,
+        "architectures": [f"{kind}ForImageClassification"],
+        "id2label": {"0": "a", "1": "b"},
+    } | settings
 
 
 def _bases() -> dict[str, tuple[dict, dict[str, dict]]]:
@@ -52,33 +56,93 @@ def _bases() -> dict[str, tuple[dict, dict[str, dict]]]:
         "embeddings.position_embeddings": torch.zeros(1, 17, 32),
         "embeddings.patch_embeddings.projection.weight": torch.randn(32, 3, 8, 8),
         "embeddings.patch_embeddings.projection.bias": torch.zeros(32),
-        **{f"encoder.layer.0.attention.attention.{part}.{what}": torch.randn(*shape)
-           for part in ("query", "key", "value") for what, shape in (("weight", (32, 32)), ("bias", (32,)))},
-        **{f"encoder.layer.0.{name}.{what}": torch.randn(*shape)
-           for name, out, into in (("attention.output.dense", 32, 32), ("intermediate.dense", 64, 32), ("output.dense", 32, 64))
-           for what, shape in (("weight", (out, into)), ("bias", (out,)))},
-        **{f"{name}.{what}": torch.ones(32) for name in ("encoder.layer.0.layernorm_before", "encoder.layer.0.layernorm_after",
-                                                        "layernorm") for what in ("weight", "bias")},
+        **{
+            f"encoder.layer.0.attention.attention.{part}.{what}": torch.randn(*shape)
+            for part in ("query", "key", "value")
+            for what, shape in (("weight", (32, 32)), ("bias", (32,)))
+        },
+        **{
+            f"encoder.layer.0.{name}.{what}": torch.randn(*shape)
+            for name, out, into in (
+                ("attention.output.dense", 32, 32),
+                ("intermediate.dense", 64, 32),
+                ("output.dense", 32, 64),
+            )
+            for what, shape in (("weight", (out, into)), ("bias", (out,)))
+        },
+        **{
+            f"{name}.{what}": torch.ones(32)
+            for name in ("encoder.layer.0.layernorm_before", "encoder.layer.0.layernorm_after", "layernorm")
+            for what in ("weight", "bias")
+        },
     }
-    processor = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "size": {"height": 32, "width": 32}, "do_normalize": True}
-    config = _config("vit", hidden_size=32, num_attention_heads=2, image_size=32, layer_norm_eps=1e-12, hidden_act="gelu",
-                     num_channels=3)
-    wrapped = {"architecture": "vit_base_patch16_224", "model_args": _VIT, "num_classes": 2, "label_names": ["a", "b"],
-               "pretrained_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3, "input_size": [3, 32, 32]}}
-    ours = {"kind": "encoder", "arch": "vit_base_patch16_224", "model_args": _VIT, "num_classes": 2, "classes": ["a", "b"],
-            "input_size": [3, 32, 32], "mean": [0.5] * 3, "std": [0.5] * 3, "epoch": 3, "args": {"lr": 1e-3}}
+    processor = {
+        "image_mean": [0.5] * 3,
+        "image_std": [0.5] * 3,
+        "size": {"height": 32, "width": 32},
+        "do_normalize": True,
+    }
+    config = _config(
+        "vit",
+        hidden_size=32,
+        num_attention_heads=2,
+        image_size=32,
+        layer_norm_eps=1e-12,
+        hidden_act="gelu",
+        num_channels=3,
+    )
+    wrapped = {
+        "architecture": "vit_base_patch16_224",
+        "model_args": _VIT,
+        "num_classes": 2,
+        "label_names": ["a", "b"],
+        "pretrained_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3, "input_size": [3, 32, 32]},
+    }
+    ours = {
+        "kind": "encoder",
+        "arch": "vit_base_patch16_224",
+        "model_args": _VIT,
+        "num_classes": 2,
+        "classes": ["a", "b"],
+        "input_size": [3, 32, 32],
+        "mean": [0.5] * 3,
+        "std": [0.5] * 3,
+        "epoch": 3,
+        "args": {"lr": 1e-3},
+    }
     clip = {f"visual.{name}": value for name, value in make_clip_tower(width=64, depth=1).items()}
-    swin = _timm("swin_tiny_patch4_window7_224", img_size=32, window_size=4, embed_dim=16, depths=(1, 1), num_heads=(1, 2))
+    swin = _timm(
+        "swin_tiny_patch4_window7_224", img_size=32, window_size=4, embed_dim=16, depths=(1, 1), num_heads=(1, 2)
+    )
     convnext = _timm("convnext_atto", depths=(1, 1, 1, 1), dims=(8, 8, 8, 8))
     resnet = _timm("resnet18", layers=(1, 1, 1, 1), channels=(8, 8, 8, 8))
     return {
         "timm": (vit, {}),
-        "trainer": ({"state_dict": vit, "epoch": 3, "arch": "vit_base_patch16_224", "args": {"model": "x"}, "version": 2}, {}),
+        "trainer": (
+            {"state_dict": vit, "epoch": 3, "arch": "vit_base_patch16_224", "args": {"model": "x"}, "version": 2},
+            {},
+        ),
         "ours": ({"state_dict": vit, **ours}, {}),
-        "MAE": ({"model": small | {"decoder_embed.weight": torch.ones(2, 2), "decoder_pred.weight": torch.ones(2, 2),
-                                   "mask_token": torch.ones(1, 1, 2)}, "args": {"model": "mae", "input_size": 32}}, {}),
-        "DINO": ({"teacher": {f"backbone.{name}": value for name, value in small.items()},
-                  "student": {f"module.backbone.{name}": value for name, value in small.items()}, "epoch": 1}, {}),
+        "MAE": (
+            {
+                "model": small
+                | {
+                    "decoder_embed.weight": torch.ones(2, 2),
+                    "decoder_pred.weight": torch.ones(2, 2),
+                    "mask_token": torch.ones(1, 1, 2),
+                },
+                "args": {"model": "mae", "input_size": 32},
+            },
+            {},
+        ),
+        "DINO": (
+            {
+                "teacher": {f"backbone.{name}": value for name, value in small.items()},
+                "student": {f"module.backbone.{name}": value for name, value in small.items()},
+                "epoch": 1,
+            },
+            {},
+        ),
         "DINOv3": (make_dinov3(depth=1), {}),
         "EVA-02": (make_eva02(EvaNames(), depth=1), {}),
         "CLIP": (clip, {}),
@@ -88,10 +152,19 @@ def _bases() -> dict[str, tuple[dict, dict[str, dict]]]:
         "ResNet": (resnet, {}),
         "transformers": (hf, {"config.json": config, "preprocessor_config.json": processor}),
         "timm folder": (vit, {"config.json": wrapped}),
-        "TimmWrapper": ({f"timm_model.{name}": value for name, value in vit.items()},
-                        {"config.json": wrapped | {"model_type": "timm_wrapper"}}),
-        "Lightning": ({"state_dict": {f"model.{name}": value for name, value in resnet.items()},
-                       "pytorch-lightning_version": "2.0", "hyper_parameters": {"lr": 1}, "epoch": 2}, {}),
+        "TimmWrapper": (
+            {f"timm_model.{name}": value for name, value in vit.items()},
+            {"config.json": wrapped | {"model_type": "timm_wrapper"}},
+        ),
+        "Lightning": (
+            {
+                "state_dict": {f"model.{name}": value for name, value in resnet.items()},
+                "pytorch-lightning_version": "2.0",
+                "hyper_parameters": {"lr": 1},
+                "epoch": 2,
+            },
+            {},
+        ),
     }
 
 
@@ -127,10 +200,14 @@ class OddFiles:
         file = draw.choice(sorted(settings) or ["config.json"])
         values = settings.setdefault(file, _config("vit"))
         if draw.random() < 0.1:
-            settings[file] = draw.choice(["", "[]", "{", "null", '"x"', "[" * 5000, '{"model_type": ' + "9" * 5000 + "}"])
+            settings[file] = draw.choice(
+                ["", "[]", "{", "null", '"x"', "[" * 5000, '{"model_type": ' + "9" * 5000 + "}"]
+            )
             return
         for _ in range(draw.randint(1, 3)):
-            key = draw.choice([*values, "vision_config", "hidden_act", "num_heads", "window_size", "crop_size", "rope_theta"])
+            key = draw.choice(
+                [*values, "vision_config", "hidden_act", "num_heads", "window_size", "crop_size", "rope_theta"]
+            )
             values[key] = draw.choice(ODD)
 
     @staticmethod
@@ -138,10 +215,20 @@ class OddFiles:
         state = saved.get("state_dict", saved) if isinstance(saved, dict) else None
         way = draw.random()
         if way < 0.15 and isinstance(state, dict) and state:
-            whole = {str(name): value.contiguous().clone() for name, value in state.items()
-                     if isinstance(value, torch.Tensor) and value.layout is torch.strided and not value.is_meta
-                     and not value.is_quantized and value.numel() < 10**7}
-            meta = {str(key): json.dumps(value, default=str) for key, value in saved.items() if not isinstance(value, (dict, torch.Tensor))}
+            whole = {
+                str(name): value.contiguous().clone()
+                for name, value in state.items()
+                if isinstance(value, torch.Tensor)
+                and value.layout is torch.strided
+                and not value.is_meta
+                and not value.is_quantized
+                and value.numel() < 10**7
+            }
+            meta = {
+                str(key): json.dumps(value, default=str)
+                for key, value in saved.items()
+                if not isinstance(value, (dict, torch.Tensor))
+            }
             safetensors.torch.save_file(whole, folder / "model.safetensors", metadata=meta)
             return folder / "model.safetensors"
         path = folder / "pytorch_model.bin"
@@ -166,13 +253,38 @@ def _with_tensors(node: dict) -> dict:
 
 def _odd_meta(draw: random.Random, saved: dict) -> dict:
     keys = [key for key, value in saved.items() if not isinstance(value, (dict, torch.Tensor))]
-    extra = ["kind", "arch", "args", "epoch", "model_args", "config", "cfg", "meta", "mean", "std", "classes", "input_size",
-             "num_classes", "mim_args", "method", "state_dict_ema", "hyper_parameters", "version", "which", "format"]
+    extra = [
+        "kind",
+        "arch",
+        "args",
+        "epoch",
+        "model_args",
+        "config",
+        "cfg",
+        "meta",
+        "mean",
+        "std",
+        "classes",
+        "input_size",
+        "num_classes",
+        "mim_args",
+        "method",
+        "state_dict_ema",
+        "hyper_parameters",
+        "version",
+        "which",
+        "format",
+    ]
     node = saved if any(isinstance(value, dict) for value in saved.values()) else {"state_dict": saved}
     for _ in range(draw.randint(1, 3)):
         key = draw.choice([*keys, *extra])
-        value = draw.choice([*ODD, {"model": draw.choice(ODD), "input_size": draw.choice(ODD), "blr": 1, "nb_classes": 3},
-                             {"DATA": {"IMG_SIZE": draw.choice(ODD)}, "MODEL": {"VIT": {"NUM_HEADS": draw.choice(ODD)}}}])
+        value = draw.choice(
+            [
+                *ODD,
+                {"model": draw.choice(ODD), "input_size": draw.choice(ODD), "blr": 1, "nb_classes": 3},
+                {"DATA": {"IMG_SIZE": draw.choice(ODD)}, "MODEL": {"VIT": {"NUM_HEADS": draw.choice(ODD)}}},
+            ]
+        )
         if key == "model_args" and isinstance(node.get(key), dict) and draw.random() < 0.7:
             node[key] = node[key] | {draw.choice(list(node[key])): value}
         else:
@@ -203,9 +315,26 @@ def _odd_names(draw: random.Random, saved: dict) -> dict:
     for _ in range(draw.randint(1, 8)):
         name = draw.choice(list(state))
         value = state.pop(name)
-        other = draw.choice(["", ".", "x", f"{name}.", f".{name}", str(name).replace("0", "9" * 30), str(name).upper(), "é\n\x1b", 3,
-                             ("a", 1), str(name).replace("blocks", "layers"), f"module.{name}", f"visual.{name}", str(name) * 50,
-                             str(name).replace("blocks.0", "blocks.0.0"), f"ema_{name}".replace(".", "_")])
+        other = draw.choice(
+            [
+                "",
+                ".",
+                "x",
+                f"{name}.",
+                f".{name}",
+                str(name).replace("0", "9" * 30),
+                str(name).upper(),
+                "é\n\x1b",
+                3,
+                ("a", 1),
+                str(name).replace("blocks", "layers"),
+                f"module.{name}",
+                f"visual.{name}",
+                str(name) * 50,
+                str(name).replace("blocks.0", "blocks.0.0"),
+                f"ema_{name}".replace(".", "_"),
+            ]
+        )
         if draw.random() < 0.7:
             state[other] = value
         if not state:
@@ -250,8 +379,14 @@ def _giant(draw: random.Random, saved: dict) -> dict:
     count = draw.choice([1500, 3000, 6000])
     kinds: list[Callable[[], dict]] = [
         lambda: {f"g{at}": {"w": one} for at in range(count)},
-        lambda: saved | {f"g{at}": {"patch_embed.proj.weight": one, "blocks.0.attn.qkv.weight": one} for at in range(count)},
-        lambda: {f"n{at}.{name}": one for at in range(count // 3) for name in ("patch_embed.proj.weight", "blocks.0.attn.qkv.weight")},
+        lambda: (
+            saved | {f"g{at}": {"patch_embed.proj.weight": one, "blocks.0.attn.qkv.weight": one} for at in range(count)}
+        ),
+        lambda: {
+            f"n{at}.{name}": one
+            for at in range(count // 3)
+            for name in ("patch_embed.proj.weight", "blocks.0.attn.qkv.weight")
+        },
         lambda: {**state, **{f"blocks.{at}.attn.qkv.weight": one for at in range(count)}},
         lambda: {**state, **{f"x.{at}.{'y' * 200}": one for at in range(count)}},
         lambda: {"a." * 2000 + name: value for name, value in state.items() if isinstance(name, str)},

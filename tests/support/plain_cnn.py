@@ -219,7 +219,9 @@ def make_lukemelas(lite: bool = False, classes: int = 5) -> dict:
         block, wide = f"_blocks.{at}.", into * expansion
         if expansion > 1:
             state |= conv(f"{block}_expand_conv", wide, into, 1) | norm(f"{block}_bn0", wide, generator=g, running=True)
-        state |= conv(f"{block}_depthwise_conv", wide, 1, kernel) | norm(f"{block}_bn1", wide, generator=g, running=True)
+        state |= conv(f"{block}_depthwise_conv", wide, 1, kernel) | norm(
+            f"{block}_bn1", wide, generator=g, running=True
+        )
         if not lite:
             state |= conv(f"{block}_se_reduce", max(1, into // 4), wide, 1, bias=True)
             state |= conv(f"{block}_se_expand", wide, max(1, into // 4), 1, bias=True)

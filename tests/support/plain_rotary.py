@@ -126,7 +126,9 @@ def make_eva02(names: EvaNames, depth: int = 2) -> dict:
     for at in range(depth):
         block = f"blocks.{at}."
         state |= norm(f"{block}norm1", WIDTH, generator=g) | norm(f"{block}norm2", WIDTH, generator=g)
-        for name, out in (("qkv", 3 * WIDTH),) if names.fused else (("q_proj", WIDTH), ("k_proj", WIDTH), ("v_proj", WIDTH)):
+        for name, out in (
+            (("qkv", 3 * WIDTH),) if names.fused else (("q_proj", WIDTH), ("k_proj", WIDTH), ("v_proj", WIDTH))
+        ):
             state |= layer(f"{block}attn.{name}", out, WIDTH, generator=g, bias=False)
         for name in ("q_bias", "v_bias"):
             state[f"{block}attn.{name}"] = randn(WIDTH, generator=g, std=0.3)

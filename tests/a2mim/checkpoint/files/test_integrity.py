@@ -33,7 +33,9 @@ def flip(path, record, bit=0):
     with zipfile.ZipFile(path) as archive:
         entry = next(entry for entry in archive.infolist() if entry.filename.endswith(record))
     data = bytearray(path.read_bytes())
-    name, extra = (int.from_bytes(data[entry.header_offset + at : entry.header_offset + at + 2], "little") for at in (26, 28))
+    name, extra = (
+        int.from_bytes(data[entry.header_offset + at : entry.header_offset + at + 2], "little") for at in (26, 28)
+    )
     data[entry.header_offset + 30 + name + extra + entry.file_size // 2] ^= 1 << bit
     path.write_bytes(data)
 

@@ -49,8 +49,10 @@ def images(side=32, batch=2):
 def test_dinov2_in_chunks_of_blocks(tmp_path, registers):
     names, build = Names(gamma1="ls1.gamma", gamma2="ls2.gamma"), Build(depth=4, scale=True, registers=registers)
     state = make(build, names)
-    chunked = {re.sub(r"^blocks\.(\d)", lambda hit: f"blocks.{int(hit[1]) // 2}.{hit[1]}", key): value
-               for key, value in state.items()}
+    chunked = {
+        re.sub(r"^blocks\.(\d)", lambda hit: f"blocks.{int(hit[1]) // 2}.{hit[1]}", key): value
+        for key, value in state.items()
+    }
     assert "blocks.1.3.ls2.gamma" in chunked
     teacher = {f"backbone.{key}": value for key, value in chunked.items()}
     model, report = load(tmp_path, {"teacher": {**teacher, "dino_head.mlp.0.weight": torch.ones(4, 128)}})
@@ -61,7 +63,10 @@ def test_dinov2_in_chunks_of_blocks(tmp_path, registers):
 
 @pytest.mark.parametrize("chunks", [False, True])
 def test_dinov2_giant_has_a_gated_mlp(tmp_path, chunks):
-    names, build = Names(gamma1="ls1.gamma", gamma2="ls2.gamma", fc1="mlp.w12", fc2="mlp.w3"), Build(scale=True, gated=True)
+    names, build = (
+        Names(gamma1="ls1.gamma", gamma2="ls2.gamma", fc1="mlp.w12", fc2="mlp.w3"),
+        Build(scale=True, gated=True),
+    )
     state = make(build, names)
     saved = {re.sub(r"^blocks\.", "blocks.0.", key): value for key, value in state.items()} if chunks else state
     model, report = load(tmp_path, saved)
@@ -139,7 +144,11 @@ def test_clip(tmp_path, writer):
     tower = make_clip_tower()
     state = {f"visual.{key}": value for key, value in tower.items()} | _TEXT
     if writer == "OpenAI":
-        state |= {"input_resolution": torch.tensor(32), "context_length": torch.tensor(77), "vocab_size": torch.tensor(7)}
+        state |= {
+            "input_resolution": torch.tensor(32),
+            "context_length": torch.tensor(77),
+            "vocab_size": torch.tensor(7),
+        }
     model, report = load(tmp_path, state)
     truth = clip_tower(tower, images(), quick=writer == "OpenAI")
     torch.testing.assert_close(model.forward_features(images()), truth, **ATOL)
@@ -186,7 +195,10 @@ def test_hiera(tmp_path, pre_training):
     state = make_hiera()
     saved = dict(state)
     if pre_training:
-        saved = {key.replace("norm.", "encoder_norm.") if key.startswith("norm.") else key: value for key, value in saved.items()}
+        saved = {
+            key.replace("norm.", "encoder_norm.") if key.startswith("norm.") else key: value
+            for key, value in saved.items()
+        }
         saved = {key: value for key, value in saved.items() if not key.startswith("head.")}
         saved |= {"decoder_embed.weight": torch.ones(2, 2), "multi_scale_fusion_heads.0.weight": torch.ones(2, 2)}
     model, report = load(tmp_path, {"model_state": saved})
