@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -19,10 +18,11 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, get_worker_info
 
-from a2mim import seeds, signals
+from a2mim import seeds
 from a2mim.data.sources import ImageSource, UnreadableError, balanced_subset
 from a2mim.data.timm_sources import TimmStream
 from a2mim.data.transforms import ImageTransform
+from a2mim.data.workers import settle_worker, start_workers
 from a2mim.errors import InputError, RunError
 
 MAX_UNREADABLE = 0.01
@@ -164,12 +164,9 @@ class ImageLoader:
             except StopIteration:
                 return
             except RuntimeError as error:
-                if "DataLoader worker" not in str(error):
+                if (reason := _of_worker(error)) is None:
                     raise
-                raise RunError(
-                    "a worker process that reads images died, often for lack of (shared) memory: try fewer workers or "
-                    f"a smaller batch ({str(error).splitlines()[0]})"
-                ) from error
+                raise RunError(reason) from error
             if batch is None and len(failures) >= MANY:
                 path, reason = failures[0]
                 raise RunError(
@@ -229,7 +226,7 @@ class _Numbered:
             persistent_workers=settings.workers > 0,
             pin_memory=settings.pin_memory,
             collate_fn=_unchanged,
-            worker_init_fn=_leave_signals,
+            worker_init_fn=settle_worker,
             generator=torch.Generator(),  # otherwise every epoch would draw a number from the global one
         )
 
@@ -238,11 +235,11 @@ class _Numbered:
 
     def start(self, epoch: int, skip: int) -> Iterator[_Item]:
         self.plan.epoch, self.plan.numbers = epoch, range(skip, len(self.plan))
-        return iter(self.loader)
+        return start_workers(self.loader)
 
     def some(self, numbers: Sequence[int]) -> Iterator[_Item]:
         self.plan.epoch, self.plan.numbers = 0, numbers
-        return iter(self.loader)
+        return start_workers(self.loader)
 
 
 class _Plan(Sampler[list[int]]):
@@ -322,12 +319,12 @@ class _Stream:
             num_workers=self.settings.workers,
             pin_memory=self.settings.pin_memory,
             collate_fn=_unchanged,
-            worker_init_fn=_leave_signals,
+            worker_init_fn=settle_worker,
             generator=seeds.generator(self.settings.seed, "stream", epoch),  # timm's readers shuffle by it
         )
         if self.settings.rank and not self.settings.shuffle:
             return iter(())
-        items = itertools.islice(loader, skip, None)
+        items = itertools.islice(start_workers(loader), skip, None)
         first = next(items, None)
         if first is None and not skip:
             raise RunError(f"not one image of {self.source.name} could be read; timm's messages above may say why")
@@ -383,15 +380,30 @@ def _stack(samples: list[tuple[torch.Tensor, int, int]], transform: Transform) -
     pixels = torch.stack(images)
     if isinstance(transform, ImageTransform):
         pixels = transform.normalise(pixels)
-    return Batch(pixels, torch.tensor(labels), torch.tensor(indices))
+    batch = Batch(pixels, torch.tensor(labels), torch.tensor(indices))
+    if get_worker_info() is not None:
+        # here, where an error reaches the process that waits: torch's queue would print it, send nothing, and that
+        # process would wait for ever
+        for values in batch:
+            values.share_memory_()
+    return batch
 
 
-def _leave_signals(_: int) -> None:
-    """A terminal and a job system signal every process; the one that trains decides when to end, with its workers."""
-    for number in signals.ASKING:
-        signal.signal(number, signal.SIG_IGN)
-    # a second SIGTERM ends a worker: the first of a shutdown may have been the job system's, the next is the loader's
-    signal.signal(signal.SIGTERM, lambda number, _: signal.signal(number, signal.SIG_DFL))
+def _of_worker(error: RuntimeError) -> str | None:
+    """What a worker process met, in one line; None for anything that was not foreseen."""
+    text = str(error).strip()
+    lines = text.splitlines()
+    if "shared memory" in text and lines[0].startswith("Caught"):
+        return (
+            f"a worker process found no shared memory for a batch ({lines[-1]}): use fewer --workers (0 needs none), a "
+            "smaller --batch-size, or more of it (docker run --shm-size=8g)"
+        )
+    if "DataLoader worker (pid" in text:  # killed, or gone
+        return (
+            "a worker process that reads images died, often because (shared) memory ran out: use fewer --workers or a "
+            f"smaller --batch-size ({lines[0]})"
+        )
+    return None
 
 
 def _unchanged(item: Any) -> Any:

@@ -2,10 +2,12 @@
 
 import json
 import os
+import signal
 
 import pytest
 
 from a2mim import files
+from a2mim.errors import InputError
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
@@ -51,3 +53,42 @@ def test_who_loses_the_race_takes_what_the_winner_wrote(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "link", late)
     assert files.agree_json(path, {"size": 64}) == {"size": 128}
+
+
+def test_leftovers_of_killed_processes_go_and_those_of_living_ones_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_cleaned", set())
+    (tmp_path / ".old.csv.x1.partial").write_bytes(b"half")
+    with files.atomic(tmp_path / "a.csv") as partial:
+        partial.write_text("whole")
+        assert [entry.name for entry in tmp_path.iterdir()] == [partial.name]
+        files.clean(tmp_path)  # as another process would
+        assert partial.exists()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.csv"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a process")
+def test_a_process_that_is_killed_within_a_write_leaves_what_the_next_one_removes(tmp_path, monkeypatch):
+    child = os.fork()
+    if not child:
+        with files.atomic(tmp_path / "a.csv"):
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert [entry.suffix for entry in tmp_path.iterdir()] == [".partial"]
+    monkeypatch.setattr(files, "_cleaned", set())
+    files.write_text(tmp_path / "b.csv", "whole")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["b.csv"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "device"])
+def test_what_is_not_a_regular_file_is_refused_and_stays(tmp_path, kind):
+    path = tmp_path / "out"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(os.devnull)
+    with pytest.raises(InputError, match=rf"cannot write .*out: it is a {kind}, not a regular file"):
+        files.write_text(path, "text")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
+    assert not path.is_file()

@@ -1,0 +1,96 @@
+"""Workers end with the process that they work for, whatever ends it."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+SCRIPT = textwrap.dedent(
+    """
+    import multiprocessing, os, sys, time
+    import numpy as np
+    from PIL import Image
+    from a2mim.data import ImageLoader, ImageSource, eval_transform
+
+    class Noise(ImageSource):
+        name = "noise"
+        classes = ()
+        def __len__(self):
+            return 64
+        def __getitem__(self, index):
+            if index >= int(sys.argv[2]):
+                time.sleep(3600)  # as a file system that does not answer
+            return Image.fromarray(np.full((8, 8, 3), index, np.uint8)), -1
+
+    loader = ImageLoader(Noise(), eval_transform(8, (0.5,) * 3, (0.5,) * 3), batch_size=4, workers=2)
+    batches = iter(loader)
+    next(batches)
+    print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+    ending = sys.argv[1]
+    if ending == "error":
+        raise MemoryError("not foreseen")
+    if ending == "exit":
+        sys.exit(3)
+    if ending == "wait":
+        time.sleep(3600)
+    """
+)
+
+
+def run(ending, readable):
+    """Start the script; its process and the ids of its workers."""
+    command = [sys.executable, "-c", SCRIPT, ending, str(readable)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return process, [int(number) for number in process.stdout.readline().split()]
+
+
+def gone(numbers, within):
+    """Whether no process of these is left after so many seconds."""
+    deadline = time.monotonic() + within
+    left = set(numbers)
+    while left and time.monotonic() < deadline:
+        time.sleep(0.05)
+        left = {number for number in left if Path(f"/proc/{number}").exists()}
+    for number in left:
+        os.kill(number, signal.SIGKILL)
+    return not left
+
+
+@pytest.mark.parametrize("readable", [64, 16])  # idle workers, and workers that wait for a file
+@pytest.mark.parametrize(("ending", "status"), [("end", 0), ("error", 1), ("exit", 3)])
+def test_an_ending_takes_the_workers_along(ending, status, readable):
+    process, workers = run(ending, readable)
+    assert len(workers) == 2
+    assert process.wait(timeout=10) == status
+    assert gone(workers, within=0.5)
+    said = process.communicate()[1]
+    assert "DataLoader worker" not in said
+    assert ("MemoryError: not foreseen" in said) == (ending == "error")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_a_signal_that_ends_the_process_takes_the_workers_along(number):
+    process, workers = run("wait", 16)
+    process.send_signal(number)
+    assert process.wait(timeout=10) == -number
+    assert gone(workers, within=10)
+    process.communicate()
+
+
+def test_a_worker_ignores_the_first_signal_of_a_job_system():
+    process, workers = run("wait", 64)
+    for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGTERM):
+        for worker in workers:
+            os.kill(worker, number)
+    time.sleep(0.5)
+    assert all(Path(f"/proc/{worker}").exists() for worker in workers)
+    os.kill(workers[0], signal.SIGTERM)  # the second one
+    assert gone(workers[:1], within=10)
+    process.kill()
+    assert gone(workers, within=10)
+    process.communicate()
