@@ -26,6 +26,8 @@ def pretrain(
     resume: Path | None = None,
     on_epoch_end: Callable[[int, nn.Module, Run], None] = lambda *_: None,
     echo: Callable[[str], None] = print,
+    command: str = "",
+    recipe: str = "",
 ) -> Run:
     """Pre-train an encoder; returns the run, whose folder holds the checkpoints.
 
@@ -35,6 +37,7 @@ def pretrain(
         resume: folder of a run to go on with.
         on_epoch_end: called with (epoch, model, run).
         echo: receives the lines that say what happens.
+        command, recipe: the command line and the recipe's name, kept in the log and in checkpoints.
 
     Raises:
         InputError: settings that cannot be used. RunError, OSError: the run had to end; what it saved is intact.
@@ -64,4 +67,6 @@ def pretrain(
         resume=resume,
         on_epoch_end=on_epoch_end,
         echo=echo,
+        command=command,
+        recipe=recipe,
     )

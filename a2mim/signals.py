@@ -1,4 +1,4 @@
-"""Signals that ask a run to end: noted when they come, obeyed where the state is whole."""
+"""Signals that ask a run to end: noted when they come, obeyed when the state can be saved."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 
 from a2mim.errors import Preempted
 
-# Ctrl-C of a person; the other two announce, from a job system or a shutdown, that the time is up
+# Ctrl-C; the other two come from a job system or a shutdown and announce the end of the time
 ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class Stop:
-    """What has asked the run to end, if anything: ``asked`` is the number of a signal, or 0."""
+    """The signal that has asked the run to end: ``asked`` is its number, or 0."""
 
     def __init__(self) -> None:
         self.asked = 0
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Inside, the signals are noted; a second Ctrl-C does not wait. Only the main thread can do that."""
+        """Inside the block, signals are only noted; a second Ctrl-C raises at once. Works in the main thread only."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -40,6 +40,28 @@ class Stop:
                 signal.signal(number, handler)
 
 
+@contextlib.contextmanager
+def raised() -> Iterator[None]:
+    """Inside the block, SIGTERM and SIGUSR1 raise ``Preempted``, as Ctrl-C raises ``KeyboardInterrupt``.
+
+    A second one ends the process at once. Works in the main thread only.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, _: Any) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise Preempted(f"{name(number)}; what was saved is intact")
+
+    before = {number: signal.signal(number, leave) for number in ASKING if number != signal.SIGINT}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def ended_by(number: int, message: str) -> KeyboardInterrupt:
     """The exception for a run that saved its state because of this signal."""
     kind = KeyboardInterrupt if number == signal.SIGINT else Preempted
@@ -47,5 +69,5 @@ def ended_by(number: int, message: str) -> KeyboardInterrupt:
 
 
 def name(number: int) -> str:
-    """SIGTERM, ..."""
+    """The name of a signal: SIGTERM, ..."""
     return signal.Signals(number).name

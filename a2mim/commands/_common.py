@@ -1,4 +1,4 @@
-"""What the commands share: flags made from settings, and errors in one line."""
+"""What the commands share: flags made from settings, and errors as one line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any
 import click
 import yaml
 
-from a2mim import distributed
+from a2mim import distributed, signals
 from a2mim.errors import InputError, Preempted, RunError
 from a2mim.settings import S, how_many
 
@@ -31,11 +31,10 @@ CONTEXT = {
 
 
 def clear_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """End a command as its user needs it.
+    """End a command with one line and a documented exit status.
 
-    2 for input that cannot be used, 1 for a run that failed, 130 for Ctrl-C, 75 for one that saved and left because
-    SIGTERM or SIGUSR1 asked. Each of these says one line. Anything else is a bug and keeps its traceback, as all do
-    under A2MIM_TRACEBACK=1. Of several processes only the first says what goes well.
+    2: input that cannot be used. 1: a run that failed. 130: Ctrl-C. 75: SIGTERM or SIGUSR1. Any other exception is a bug
+    and keeps its traceback, as all do under A2MIM_TRACEBACK=1. Only the first of several processes prints results.
     """
 
     @functools.wraps(command)
@@ -45,8 +44,9 @@ def clear_errors(command: Callable[..., None]) -> Callable[..., None]:
             with contextlib.ExitStack() as stack:
                 if process:
                     stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
+                stack.enter_context(signals.raised())
                 command(*args, **options)
-        except (InputError, RunError, OSError, KeyboardInterrupt) as error:
+        except (InputError, RunError, OSError, MemoryError, KeyboardInterrupt) as error:
             if os.environ.get("A2MIM_TRACEBACK"):
                 raise
             if isinstance(error, KeyboardInterrupt):
@@ -54,6 +54,8 @@ def clear_errors(command: Callable[..., None]) -> Callable[..., None]:
                     click.echo(f"stopped{': ' + str(error) if str(error) else ''}", err=True)
                 raise SystemExit(Preempted.EXIT_CODE if isinstance(error, Preempted) else 130) from None
             line = " ".join(str(error).split())
+            if isinstance(error, MemoryError):
+                line = f"out of memory{': ' + line if line else ''}; use a smaller --batch-size or fewer --workers"
             click.echo(f"error{f' in process {process}' if process else ''}: {line}", err=True)
             raise SystemExit(2 if isinstance(error, InputError | FileNotFoundError) else 1) from None
 
@@ -61,12 +63,12 @@ def clear_errors(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def command_line() -> str:
-    """The command as it was given, to be written down with what it makes: the program's name and every argument."""
+    """The command as it was given: the program's name and every argument, quoted for a shell."""
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def settings_options(settings: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """One flag for each field of a settings class; one that is not given is None, so that the recipe's value stands."""
+    """One flag per field of a settings class; a flag that is not given is None, so that the recipe's value holds."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         hints = typing.get_type_hints(settings)
@@ -78,13 +80,13 @@ def settings_options(settings: type) -> Callable[[Callable[..., None]], Callable
 
 
 TRUST = click.option(
-    "--trust-checkpoint", "trust", is_flag=True, help="Unpickle any object; this runs code from the file."
+    "--trust-checkpoint", "trust", is_flag=True, help="Unpickle any object: this runs code from the file."
 )
-WHICH = click.option("--which", help="The encoder of a file with several (teacher, ema, ...); inspect lists them.")
+WHICH = click.option("--which", help="Which encoder of a file with several (teacher, ema, ...); inspect lists them.")
 
 
 def list_recipes(program: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """``--list-recipes``: the presets of this command, each with the first line of what it says of itself."""
+    """``--list-recipes``: the presets of this command, each with the first line of its header."""
 
     def show(context: click.Context, _: click.Parameter, wanted: bool) -> None:
         if wanted and not context.resilient_parsing:
@@ -95,24 +97,24 @@ def list_recipes(program: str) -> Callable[[Callable[..., None]], Callable[..., 
             context.exit()
 
     return click.option(
-        "--list-recipes", is_flag=True, expose_value=False, is_eager=True, callback=show, help="List the presets."
+        "--list-recipes", is_flag=True, expose_value=False, is_eager=True, callback=show, help="List the recipes that ship with the package, and exit."
     )
 
 
 def loading_options(command: Callable[..., None]) -> Callable[..., None]:
-    """What every command takes that reads a network: ``loading`` makes the loader's keywords of them."""
+    """Options of every command that reads a network; ``loading`` turns them into keywords of the loader."""
     for option in (
         TRUST,
         WHICH,
-        click.option("--model-args", multiple=True, metavar="KEY=VALUE", help="Arguments of the architecture."),
-        click.option("--model", "arch", help="timm architecture, where the file does not tell."),
+        click.option("--model-args", multiple=True, metavar="KEY=VALUE", help="Argument of the architecture; may be repeated."),
+        click.option("--model", "arch", help="Architecture by timm's name, if the file does not give it."),
     ):
         command = option(command)
     return command
 
 
 def loading(options: dict[str, Any]) -> dict[str, Any]:
-    """Take the options of ``loading_options`` out of a command's, as keywords of ``load_encoder``."""
+    """Remove the options of ``loading_options`` from a command's, and return them as keywords of ``load_encoder``."""
     found: dict[str, Any] = {key: options.pop(key) for key in ("arch", "which", "trust") if key in options}
     if options.get("model_args") is not None:
         found["model_args"] = key_values(options.pop("model_args"))
@@ -128,7 +130,7 @@ def given(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def key_values(pairs: Iterable[str]) -> dict[str, Any]:
-    """KEY=VALUE pairs as a dictionary; values are read as YAML, so that numbers and lists are what they look like."""
+    """KEY=VALUE pairs as a dictionary; values are read as YAML (numbers, lists, true and false)."""
     values = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
@@ -137,19 +139,19 @@ def key_values(pairs: Iterable[str]) -> dict[str, Any]:
         try:
             values[key] = yaml.safe_load(value)
         except yaml.YAMLError:
-            raise InputError(f"'{value}' in '{pair}' is no value: write numbers, text, or lists like [1, 2]") from None
+            raise InputError(f"'{value}' in '{pair}' is not a value: write a number, text, or a list such as [1, 2]") from None
     return values
 
 
 def recipe_folders() -> list[Path]:
-    """Where the presets are."""
+    """The folders of the presets."""
     from importlib.resources import files
 
     return [Path(str(files("a2mim.experiments") / "recipes"))]
 
 
 def resolve(kind: type[S], config: str | None, begun: Path | None, values: dict[str, Any]) -> S:
-    """The settings of a run: flags over the recipe over what a run to resume began with; says where they differ."""
+    """The settings of a run: flags override the recipe, which overrides the settings of a run to resume; prints differences."""
     from a2mim import recipes
 
     layers = {}
@@ -168,7 +170,7 @@ def resolve(kind: type[S], config: str | None, begun: Path | None, values: dict[
 
 
 def _lent(recipe: dict[str, Any], begun: dict[str, Any]) -> dict[str, Any]:
-    """What a recipe of another method lends the run that was begun, as when it began (``PretrainSettings``)."""
+    """The settings of another method's recipe that apply to the run to resume, as they did when it started."""
     if begun.get("method") in (None, "a2mim"):
         return recipe
     from a2mim import methods
@@ -178,7 +180,7 @@ def _lent(recipe: dict[str, Any], begun: dict[str, Any]) -> dict[str, Any]:
 
 
 def resumed_run(resume: str | None, output: str, experiment: str) -> Path | None:
-    """The folder to go on with: ``auto`` is the newest run of that name that has a checkpoint, and None if none has.
+    """The folder of the run to resume: ``auto`` is the newest run of that name with a checkpoint, or None.
 
     Runs of a name are ``experiment``, ``experiment-2``, ``experiment-3``, ...
     """
@@ -198,7 +200,7 @@ def resumed_run(resume: str | None, output: str, experiment: str) -> Path | None
 
 
 def stem(name: str) -> str:
-    """What a recipe, model or checkpoint is called in the name of a run."""
+    """How the name of a run calls a recipe, model or checkpoint."""
     path = Path(name)
     if path.name in ("last.pth.tar", "model_best.pth.tar", "backbone.safetensors"):
         path = path.parent

@@ -1,4 +1,4 @@
-"""``a2mim-checkpoint``: what is in a checkpoint, and the same weights in another library's form."""
+"""``a2mim-checkpoint``: what is in a checkpoint, and the same weights in another library's format."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from a2mim.errors import InputError
 
 @click.group(context_settings=_common.CONTEXT)
 def main() -> None:
-    """Look into checkpoints."""
+    """Inspect and convert checkpoints."""
 
 
 @main.command()
 def formats() -> None:
-    """List the formats and the names of layers that the loader knows."""
+    """List the file formats and naming schemes that the loader knows."""
     from a2mim.checkpoint.formats.table import rows as formats_rows
     from a2mim.checkpoint.names.table import rows as names_rows
 
@@ -33,13 +33,13 @@ def formats() -> None:
 @main.command()
 @click.argument("path")
 @_common.loading_options
-@click.option("--json", "as_json", is_flag=True, help="The whole report, for machines.")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
 @click.option("--verify", is_flag=True, help="Check the bytes of the file against its checksums (CRC-32).")
 @_common.clear_errors
 def inspect(path: str, as_json: bool, verify: bool, **options: Any) -> None:
-    """Say what the checkpoint at PATH (file, folder, shipped name) holds and how it loads.
+    """Show what the checkpoint at PATH (file, folder, shipped name) holds and how it loads.
 
-    Exit status 0 when an analysis would take it, 2 when it would be refused.
+    The exit status is 0 if an analysis would accept it, and 2 if it would be refused.
     """
     import json
 
@@ -60,14 +60,14 @@ def inspect(path: str, as_json: bool, verify: bool, **options: Any) -> None:
     "--to",
     required=True,
     type=click.Choice(["timm", "torchvision", "hf", "detectron2", "openmmlab"]),
-    help="Library to write for; hf is Hugging Face transformers.",
+    help="Target library; hf is Hugging Face transformers.",
 )
-@click.option("--output", required=True, type=click.Path(), help="File, or folder (hf, timm without a suffix).")
-@click.option("--force", is_flag=True, help="Replace what is there.")
+@click.option("--output", required=True, type=click.Path(), help="File to write, or folder (hf; timm without a file suffix).")
+@click.option("--force", is_flag=True, help="Replace an existing file or folder.")
 @_common.loading_options
 @_common.clear_errors
 def convert(path: str, to: str, output: str, force: bool, **options: Any) -> None:
-    """Write the network of the checkpoint at PATH so that another library opens it, and say how.
+    """Write the network of the checkpoint at PATH in another library's format, and show how to open it.
 
     A network that the library does not have is refused with the reason.
     """

@@ -1,4 +1,4 @@
-"""``a2mim-finetune``: a classifier from a pre-trained encoder, any checkpoint, or scratch."""
+"""``a2mim-finetune``: a classifier from a pre-trained encoder, any checkpoint, or from scratch."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from a2mim.settings import FinetuneSettings
 if TYPE_CHECKING:
     from a2mim.training.runs import Run
 
-KINDS = {"knn": "knn", "linear": "linear", "from_scratch": "scratch"}  # flag -> how such runs are called
+KINDS = {"knn": "knn", "linear": "linear", "from_scratch": "scratch"}  # flag -> first word of the run's name
 
 
 class SeedsCommand(click.Command):
-    """Takes ``--seeds 0 1 2`` as well as ``--seeds 0,1,2``, which is what click can do by itself."""
+    """Accepts ``--seeds 0 1 2`` as well as ``--seeds 0,1,2``; click only reads the second form."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         joined = list(args)
@@ -33,12 +33,12 @@ class SeedsCommand(click.Command):
 
 @click.command(cls=SeedsCommand, context_settings=_common.CONTEXT)
 @click.argument("checkpoint", required=False)
-@click.option("-c", "--config", metavar="NAME|PATH", help="Recipe; flags go before what it says.")
-@click.option("--output", default="runs", show_default=True, help="Folder for runs.")
+@click.option("-c", "--config", metavar="NAME|PATH", help="Recipe (YAML). Flags override it.")
+@click.option("--output", default="runs", show_default=True, help="Folder in which runs are created.")
 @click.option("--experiment", help="Name of the run.  [default: <recipe, or finetune>-<checkpoint or model>]")
-@click.option("--resume", is_flag=False, flag_value="auto", metavar="[auto|RUN]", help="Go on where a run stopped.")
+@click.option("--resume", is_flag=False, flag_value="auto", metavar="[auto|RUN]", help="Continue a run from its last checkpoint; auto is the newest.")
 @click.option(
-    "--seeds", metavar="N N ...", help="Several trials, one for each seed, and a table with mean and deviation."
+    "--seeds", metavar="N N ...", help="Run one trial per seed, and write a table with mean and standard deviation."
 )
 @_common.list_recipes("a2mim-finetune")
 @_common.WHICH
@@ -56,10 +56,11 @@ def main(
     trust: bool,
     **flags: Any,
 ) -> None:
-    """Fine-tune CHECKPOINT (a run's folder, a file) end to end, probe it (--linear), or look at its neighbours (--knn).
+    """Train a classifier on CHECKPOINT (a run's folder or a file).
 
-    Without --config: on the embedded images recipe fashion-finetune (--linear: fashion-linear), on others the settings'
-    defaults (--linear: recipe linear-moco).
+    The whole network is trained; --linear trains only the classifier, --knn nothing: it classifies by nearest
+    neighbours. Without --config, the embedded images are trained by recipe fashion-finetune (--linear: fashion-linear),
+    other images by the defaults below (--linear: recipe linear-moco).
     """
     values = _common.given(flags)
     kind = next((name for flag, name in KINDS.items() if values.get(flag)), _common.stem(config or "finetune"))
@@ -67,17 +68,19 @@ def main(
     reading = {"which": which, "trust": trust}
     if values.get("knn"):
         if resume or seeds:
-            raise InputError("--knn trains nothing, so that there is nothing to --resume and no --seeds to tell apart")
+            raise InputError("--knn trains nothing: remove --resume and --seeds")
         if values.get("linear"):
-            raise InputError("--knn and --linear are two ways to look at an encoder; give one of them")
-        _look_at_neighbours(checkpoint, config, values, Path(output, experiment), reading)
+            raise InputError("--knn and --linear exclude each other: give one of them")
+        _classify_by_neighbours(checkpoint, config, values, Path(output, experiment), reading)
         return
     from a2mim.training import trials
 
     folder = trials.trials_folder(output, experiment, resume) if seeds else None
     begun = trials.begun_settings(folder) if folder else _common.resumed_run(resume, output, experiment)
-    settings = _common.resolve(FinetuneSettings, config or (None if begun else _default(values)), begun, values)
-    train = functools.partial(_train, checkpoint, reading)
+    recipe = config or (None if begun else _default(values))
+    settings = _common.resolve(FinetuneSettings, recipe, begun, values)
+    options = {**reading, "command": _common.command_line(), "recipe": recipe or ""}
+    train = functools.partial(_train, checkpoint, options)
     if folder:
         trials.run_trials(folder, trials.parse_seeds(seeds or ""), settings, train, click.echo)
         click.echo(f"table: {folder / trials.TABLE}")
@@ -87,7 +90,7 @@ def main(
 
 
 def _default(values: dict[str, Any]) -> str | None:
-    """The recipe that holds where none is named."""
+    """The recipe that is used when none is given."""
     own_images = bool(values.keys() & {"dataset", "data_dir"})
     if values.get("linear"):
         return "linear-moco" if own_images else "fashion-linear"
@@ -95,28 +98,30 @@ def _default(values: dict[str, Any]) -> str | None:
 
 
 def _train(
-    checkpoint: str | None, reading: dict[str, Any], settings: FinetuneSettings, path: Path, begun: Path | None
+    checkpoint: str | None, options: dict[str, Any], settings: FinetuneSettings, path: Path, begun: Path | None
 ) -> Run:
     """One run in the folder ``path``, with its pictures."""
     from a2mim.commands import _pictures
     from a2mim.training.finetuning import finetune
 
     run = finetune(
-        settings, checkpoint, output=path.parent, experiment=path.name, resume=begun, echo=click.echo, **reading
+        settings, checkpoint, output=path.parent, experiment=path.name, resume=begun, echo=click.echo, **options
     )
     click.echo(f"learning curve: {_pictures.learning_curve(run)}")
     if picture := _pictures.confusion(run):
-        click.echo(f"confusions: {picture}")
+        click.echo(f"confusion matrix: {picture}")
     return run
 
 
-def _look_at_neighbours(
+def _classify_by_neighbours(
     checkpoint: str | None, config: str | None, values: dict[str, Any], path: Path, reading: dict[str, Any]
 ) -> None:
-    settings = _common.resolve(FinetuneSettings, config or _default(values), None, values)
+    recipe = config or _default(values)
+    settings = _common.resolve(FinetuneSettings, recipe, None, values)
     from a2mim.training.knn import nearest_neighbours
     from a2mim.training.runs import Run
 
     folder = Run.create(path.parent, path.name).path
-    nearest_neighbours(settings, checkpoint, folder=folder, echo=click.echo, **reading)
+    about = {"command": _common.command_line(), "recipe": recipe or ""}
+    nearest_neighbours(settings, checkpoint, folder=folder, echo=click.echo, **about, **reading)
     click.echo(f"result: {folder / 'knn.json'}")

@@ -14,6 +14,7 @@ from torch import nn
 
 from a2mim.data import train_transform
 from a2mim.encoders.build import build_encoder, default_img_size
+from a2mim.encoders.sources import architecture
 from a2mim.settings import PretrainSettings
 from a2mim.training import engine
 from a2mim.training.optimisation import create_optimizer
@@ -116,6 +117,7 @@ def create_encoder(settings: PretrainSettings, native_size: int | None) -> Encod
     if settings.drop_path:  # of the training, not of the architecture
         del args["drop_path_rate"]
     height, width = given or default_img_size(module)
+    arch, args = architecture(arch, args)
     return Encoder(module, arch, args, (height, width))
 
 

@@ -1,4 +1,4 @@
-"""A classifier to be trained or looked at: labelled images, the model from a checkpoint or scratch, its loaders."""
+"""A classifier to train or evaluate: labelled images, the network from a checkpoint or from scratch, and loaders."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from a2mim import seeds
 from a2mim.checkpoint import load_encoder
 from a2mim.data import ImageLoader, ImageSource, eval_transform, open_images, train_transform
 from a2mim.encoders.build import build_encoder, default_img_size
+from a2mim.encoders.sources import architecture
 from a2mim.errors import InputError
 from a2mim.settings import FinetuneSettings
 
@@ -24,13 +25,13 @@ def labelled_images(settings: FinetuneSettings, echo: Echo = print) -> tuple[Ima
     """The training and the validation images of a run.
 
     Raises:
-        InputError: no such images, or none with labels.
+        InputError: no images, or no labels.
     """
     source, validation = (
         open_images(settings.dataset, settings.data_dir, split, classes=settings.classes) for split in ("train", "val")
     )
     if not source.classes:
-        raise InputError(f"{source.name} has no labels, and fine-tuning needs them: one sub-folder for each class")
+        raise InputError(f"{source.name} has no labels, and fine-tuning needs them: one sub-folder per class")
     if getattr(source, "split", "") == "all":
         echo(f"note: {source.name} has no folders train and val; accuracy is measured on the training images")
     return source, validation
@@ -45,16 +46,16 @@ def build_classifier(
     num_classes: int | None = None,
     **reading: Any,
 ) -> tuple[nn.Module, FinetuneSettings]:
-    """The model, and the settings with what the checkpoint and the images say in the place of None.
+    """The network, and the settings with values from the checkpoint and the images instead of None.
 
     Args:
         checkpoint: file, run folder or shipped name; None builds ``settings.model`` with random weights.
-        source: training images, for the number of classes and what the checkpoint does not say.
-        num_classes: outputs of the classifier; default: the classes of ``source``. 0 gives the encoder alone.
+        source: training images; they give the number of classes, and what the checkpoint does not say.
+        num_classes: outputs of the classifier; default: the classes of ``source``. 0 gives only the encoder.
         reading: ``which`` and ``trust`` of ``a2mim.load_encoder``.
 
     Raises:
-        InputError: a checkpoint, or settings, that cannot be used.
+        InputError: a checkpoint or settings that cannot be used, or a network for images of other channels.
     """
     classes = len(source.classes) if num_classes is None else num_classes
     with seeds.isolated(settings.seed, "weights"):
@@ -65,17 +66,20 @@ def build_classifier(
         if settings.linear and classes:
             _freeze(model)
     size = found["img_size"]
+    arch, args = architecture(found["arch"], found["model_args"])
+    if (channels := args.get("in_chans", found.get("channels", 3))) != 3:
+        raise InputError(f"{arch} takes images of {channels} channel(s) and the images have 3; give a network for 3")
     settings = dataclasses.replace(
         settings,
-        model=found["arch"],
-        model_args={key: value for key, value in found["model_args"].items() if key != "drop_path_rate"},
+        model=arch,
+        model_args={key: value for key, value in args.items() if key != "drop_path_rate"},
         img_size=size,
         mean=tuple(settings.mean or found.get("mean") or source.mean),
         std=tuple(settings.std or found.get("std") or source.std),
     )
     wanted = settings.test_img_size or size
     if settings.model_args.get("img_size", wanted) != wanted and not settings.model_args.get("dynamic_img_size"):
-        raise InputError(f"{settings.model} is built for images of {size} pixels and cannot be tested at {wanted}")
+        raise InputError(f"{settings.model} is built for images of {size} pixels and cannot be tested at {wanted}; change --test-img-size")
     return model, settings
 
 
@@ -87,9 +91,9 @@ def loaders(
     *,
     plain: bool = False,
 ) -> tuple[ImageLoader, ImageLoader]:
-    """Training images, shuffled and augmented, and validation images; each process gets its part.
+    """Loaders of training images, shuffled and augmented, and of validation images; each process gets its part.
 
-    ``plain``: training images in order, looked at as for validation, and all of them in every process.
+    With ``plain``, training images come in order, without augmentation, and every process gets all of them.
     """
     mean, std = settings.mean or source.mean, settings.std or source.std
     size = settings.img_size or 224
@@ -106,7 +110,7 @@ def loaders(
 
 
 def _training_args(settings: FinetuneSettings) -> dict[str, Any]:
-    """Arguments of the model that belong to its training and not to its architecture."""
+    """Arguments of the network that belong to its training, not to its architecture."""
     return {"drop_path_rate": settings.drop_path} if settings.drop_path else {}
 
 
@@ -127,6 +131,7 @@ def _from_checkpoint(
         "arch": report.arch,
         "model_args": args,
         "img_size": size,
+        "channels": report.input_size[0],
         "mean": report.mean,
         "std": report.std,
     }
@@ -144,7 +149,7 @@ def _from_scratch(
 
 
 def _freeze(model: Any) -> None:
-    """Leave gradients to the classifier alone, which starts near zero as MoCo's does."""
+    """Train only the classifier; it starts near zero, as in MoCo."""
     model.requires_grad_(False)
     heads = model.get_classifier()
     for head in heads if isinstance(heads, tuple) else (heads,):

@@ -1,4 +1,4 @@
-"""Where the computing happens, and what makes it faster or smaller there."""
+"""The device, and what makes training faster or smaller on it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from a2mim.settings import TrainSettings
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """The device of that name; ``auto`` is the GPU where there is one, and ``cuda`` this process's among several.
+    """The device of that name; ``auto`` is a GPU if there is one, ``cuda`` the GPU of this process among several.
 
     Raises:
-        InputError: a name that torch does not know, or a device that this machine lacks.
+        InputError: a name that torch does not know, or a device that this machine does not have.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -32,17 +32,17 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def place(model: nn.Module, device: torch.device, settings: TrainSettings) -> None:
-    """Move a network, in place, to the device and into the memory format in which it is trained."""
+    """Move a network, in place, to its device and memory format."""
     model.to(device)
     if settings.channels_last:
         model.to(memory_format=torch.channels_last)
 
 
 def prepare(model: nn.Module, settings: TrainSettings) -> list[str]:
-    """Set up a network, in place, for training by these settings; returns what is worth saying about it.
+    """Prepare a network, in place, for training with these settings; returns remarks for the user.
 
     Raises:
-        InputError: gradient checkpointing of an architecture that has none, or a compiler that torch does not know.
+        InputError: an architecture without gradient checkpointing, or a compiler that torch does not know.
     """
     remarks = []
     norms = sum(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
@@ -51,8 +51,8 @@ def prepare(model: nn.Module, settings: TrainSettings) -> list[str]:
         if settings.sync_bn and on_gpu:
             timm.layers.convert_sync_batchnorm(model)
         else:
-            why = "as asked" if on_gpu else "torch has no synchronised one on this device"
-            remarks.append(f"batch norm sees the {settings.batch_size} images of one process ({why})")
+            why = "as asked" if on_gpu else "torch has no synchronised batch norm on this device"
+            remarks.append(f"batch norm averages over the {settings.batch_size} images of one process ({why})")
     if settings.grad_checkpointing:
         _checkpoint_gradients(model)
     if settings.torchcompile is not None:
@@ -68,7 +68,7 @@ def _checkpoint_gradients(model: nn.Module) -> None:
     try:
         for module in able:
             module.set_grad_checkpointing(True)  # type: ignore[operator]
-    except (AssertionError, AttributeError):  # how timm's models say that they cannot
+    except (AssertionError, AttributeError):  # raised by timm's models without it
         able = []
     if not able:
-        raise InputError("this architecture has no gradient checkpointing in timm; leave --grad-checkpointing out")
+        raise InputError("this architecture has no gradient checkpointing in timm; remove --grad-checkpointing")

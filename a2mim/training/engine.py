@@ -1,9 +1,9 @@
-"""The training loop, one for pre-training and fine-tuning, one process and many.
+"""The training loop for pre-training and fine-tuning, in one process or several.
 
 A task says what one step computes; ``Trainer`` does the rest: accumulation, mixed precision, clipping, schedule, steps
-that are no number, log, checkpoints. All that a step draws comes from (seed, epoch, batch), so that a run that was
-interrupted and resumed ends with the same weights as one that was not, bit for bit on a CPU. Processes take the rows of
-each batch among them and average their gradients: W of them compute what one would with W times the batch.
+without a finite loss, log, checkpoints. Every random draw of a step comes from (seed, epoch, batch), so a run that was
+interrupted and resumed ends with the same weights as one that was not, bit for bit on a CPU. Processes share the rows
+of each batch and average their gradients: W processes compute what one would with W times the batch.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ import math
 import platform
 import time
 from abc import ABC, abstractmethod
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import torch
 from torch import nn
@@ -28,55 +27,57 @@ from a2mim.checkpoint import read_checkpoint
 from a2mim.data import Batch, ImageLoader
 from a2mim.errors import InputError, RunError
 from a2mim.settings import TrainSettings
+from a2mim.training import failures
 from a2mim.training.devices import prepare
 from a2mim.training.logs import Logs, check_readers, say
 from a2mim.training.optimisation import create_scheduler
+from a2mim.training.progress import Progress
 from a2mim.training.runs import Run
 
-MAX_SKIPPED = 10  # steps without a finite loss, in a row, after which a run ends
+MAX_SKIPPED = 10  # a run ends after this many updates in a row without a finite loss
 Metrics = dict[str, float]
 
 
 class BaseTask(ABC):
-    """What is trained, and what one step computes; a method sets ``model`` and ``optimizer`` and gives ``loss``.
+    """What is trained, and what one step computes; a method sets ``model`` and ``optimizer`` and defines ``loss``.
 
-    A task knows nothing of epochs, files and processes. Under several processes ``loss`` sees this one's rows of the
-    global batch, and takes its share of what it draws by ``a2mim.distributed.share``.
+    A task knows nothing of epochs, files and processes. With several processes ``loss`` gets this process's rows of the
+    global batch; ``a2mim.distributed.share`` gives its share of what is drawn for all.
     """
 
-    model: nn.Module  # holds every weight that is trained
+    model: nn.Module  # holds all trained weights
     optimizer: torch.optim.Optimizer
-    best_metric: str | None = None  # of ``evaluate``, the larger the better; None keeps no best checkpoint
-    val_interval: int = 1  # epochs between two evaluations; the last epoch always has one
+    best_metric: str | None = None  # a key of ``evaluate`` (larger is better); None: no best checkpoint
+    val_interval: int = 1  # epochs between two evaluations; the last epoch is always evaluated
 
     @abstractmethod
     def loss(self, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The loss, a mean over the images, and detached scalars for the log.
 
-        ``generator`` lies on the model's device and stands at the same place in every process.
+        ``generator`` is on the model's device and in the same state in every process.
         """
 
-    def after_update(self) -> None:  # noqa: B027 - few methods need it
-        """Called after each step of the optimiser that moved the weights: momentum encoders, averages of weights."""
+    def after_update(self) -> None:  # noqa: B027 - optional
+        """Called after each update of the weights, e.g. to update a momentum encoder or an average of the weights."""
 
     def evaluate(self) -> Metrics:
-        """What is measured after an epoch; the same numbers in every process (see ``a2mim.distributed.total``)."""
+        """Metrics after an epoch; equal in every process (see ``a2mim.distributed.total``)."""
         return {}
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """What a checkpoint says about the model: kind, arch, model_args, ..., and its ``state_dict``."""
+        """What a checkpoint says about the model: kind, arch, model_args, ..., and ``state_dict``."""
 
     def extra_state(self) -> dict[str, Any]:
-        """What a resume needs beside ``model`` and ``optimizer``: tensors and plain values."""
+        """What a resume needs besides ``model`` and ``optimizer``: tensors and plain values."""
         return {}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:  # noqa: B027
-        """Take back what ``extra_state`` gave."""
+        """Restore what ``extra_state`` returned."""
 
 
 class Step(NamedTuple):
-    """The batch of one process, the images in those of all, and its weight among them (1 when all are as large)."""
+    """The batch of this process, the images in all processes' batches, and its weight (1 if all are equally large)."""
 
     batch: Batch
     images: int
@@ -86,14 +87,18 @@ class Step(NamedTuple):
 class Trainer:
     """Trains a task over the epochs of a loader, and writes the run.
 
-    Several processes each have one, inside ``distributed.group``; only that of the first writes.
+    Each of several processes has its own trainer, inside ``distributed.group``; only the first process writes.
 
     Args:
         task: see ``BaseTask``.
-        loader: training images, shared out among the processes.
-        settings: of the run.
-        run: its folder.
+        loader: training images; each process gets its share.
+        settings: settings of the run.
+        run: folder of the run.
         on_epoch_end: called with (epoch, model, run) after each epoch, in the first process.
+        command, recipe: the command line and the recipe that started this process, for the log and checkpoints.
+
+    Attributes:
+        progress: where the run stands.
     """
 
     def __init__(
@@ -103,9 +108,13 @@ class Trainer:
         settings: TrainSettings,
         run: Run,
         on_epoch_end: Callable[[int, nn.Module, Run], None] = lambda *_: None,
+        *,
+        command: str = "",
+        recipe: str = "",
     ):
         check_readers(settings)
         self.task, self.loader, self.settings, self.run, self.on_epoch_end = task, loader, settings, run, on_epoch_end
+        self.command, self.recipe = command, recipe
         self.device = next(task.model.parameters()).device
         self.updates_per_epoch = max(1, math.ceil(len(loader) / settings.grad_accum_steps))
         self.images_per_step = settings.batch_size * distributed.world()
@@ -114,50 +123,52 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.amp and settings.amp_dtype == "float16")
         self.remarks = prepare(task.model, settings)
         self.loss = distributed.Synchronised(task.model, task.loss)
-        self.epoch = self.batch = self.updates = 0  # where the run stands: batches of this epoch that are done
-        self.skipped = self.skipped_in_row = 0
-        self.best = -math.inf
-        self.sums: dict[str, float] = defaultdict(float)  # of this epoch, over images
-        self.counts: dict[str, int] = defaultdict(int)
-        self.waited = 0.0  # seconds of this epoch without a batch to work on
+        self.progress = Progress()
+        self.finite = False  # whether a loss of the present epoch was finite, as far as this process saw it
+        self.waited = 0.0  # seconds of this epoch spent waiting for batches
         self.stop = signals.Stop()
         self.logs: Logs | None = None
 
     # --- state --------------------------------------------------------------------------------------------------------
 
     def state(self, metrics: Mapping[str, float] | None = None) -> dict[str, Any]:
-        """Everything that a resume needs, and what a checkpoint says of the model."""
-        progress = {
-            key: getattr(self, key) for key in ("epoch", "batch", "updates", "skipped", "skipped_in_row", "best")
-        }
+        """Everything that a resume needs, and what a checkpoint says about the model and its run."""
         return {
             **self.task.describe(),
-            "epoch": self.epoch,
-            "step": self.updates,
+            "epoch": self.progress.epoch,
+            "step": self.progress.updates,
             "args": self.settings.as_values(),
+            "command": self.command,
+            "recipe": self.recipe,
             "metric": dict(metrics or {}),
             "optimizer": self.task.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "extra": self.task.extra_state(),
             "processes": distributed.world(),
-            "progress": {**progress, "sums": dict(self.sums), "counts": dict(self.counts)},
+            "progress": self.progress.as_values(),
         }
 
     def resume(self) -> None:
-        """Take up the run where its last checkpoint stands.
+        """Continue the run from its last checkpoint.
 
         Raises:
-            InputError: no checkpoint, one of another model or from beyond the last epoch, or a run that began with
-                other settings.
+            InputError: no checkpoint, one of another model or from beyond the last epoch, or a run that was started
+                with other settings.
         """
         state = read_checkpoint(self.run.last)
         if "progress" not in state:
-            raise InputError(f"{self.run.last} holds weights alone; a run goes on from the last.pth.tar that it wrote")
-        self.run.check_settings(self.settings.as_values(), distributed.world(), state.get("processes", 1))
-        epoch, batch = (state["progress"][key] for key in ("epoch", "batch"))
-        if epoch + (batch > 0) > self.settings.epochs:
             raise InputError(
-                f"{self.run.last} stands after {epoch} epochs and {batch} batches, and cannot go on to the end of "
+                f"cannot resume from {self.run.last}: it holds only weights; a run resumes from the last.pth.tar that "
+                "it wrote"
+            )
+        world = state.get("processes", 1)
+        self.run.check_settings(self.settings.as_values(), distributed.world(), world)
+        progress = Progress.from_values(state["progress"], self.run.last)
+        begun = state.get("args") or {}
+        progress.batch = self._translated(progress, begun.get("batch_size", self.settings.batch_size) * world)
+        if progress.epoch + (progress.batch > 0) > self.settings.epochs:
+            raise InputError(
+                f"{self.run.last} stands after {progress.epoch} epochs and {progress.batch} batches, beyond the end of "
                 f"epoch {self.settings.epochs}: raise --epochs"
             )
         try:
@@ -167,11 +178,34 @@ class Trainer:
             raise InputError(f"{self.run.last} belongs to another model: {str(error).splitlines()[0]}") from error
         self.scaler.load_state_dict(state["scaler"])
         self.task.load_extra_state(state.get("extra", {}))
-        for key, value in state["progress"].items():
-            setattr(self, key, value)
-        self.sums, self.counts = defaultdict(float, self.sums), defaultdict(int, self.counts)
+        self.progress = progress
+        about = {"command": self.command, "recipe": self.recipe}
         self.run.tidy()
-        self.run.log("resume", epoch=self.epoch, batch=self.batch, processes=distributed.world())
+        self.run.log("resume", epoch=progress.epoch, batch=progress.batch, processes=distributed.world(), **about)
+        # checkpoints keep the command that began the run; the log has that of every resume
+        self.command = state.get("command") or self.command
+        self.recipe = state.get("recipe") or self.recipe
+
+    def _translated(self, progress: Progress, images_per_step: int) -> int:
+        """The completed batches of the present epoch in batches of this process, where the run had other ones.
+
+        Raises:
+            InputError: no whole number of them, or another number of updates in an epoch.
+        """
+        if images_per_step == self.images_per_step:
+            return progress.batch
+        batch, rest = divmod(progress.batch * images_per_step, self.images_per_step)
+        updates = progress.epoch * self.updates_per_epoch + math.ceil(batch / self.settings.grad_accum_steps)
+        if rest or updates != progress.updates:
+            raise InputError(
+                f"{self.run.path} was started with batches of {images_per_step} images and cannot continue with "
+                f"{self.images_per_step}: an epoch would have another number of updates; keep --batch-size"
+            )
+        self.remarks.append(
+            f"batches have {self.images_per_step} images instead of {images_per_step}: images per update stay equal, "
+            "but masks are drawn, and batch norm averages, over other batches"
+        )
+        return batch
 
     # --- loop ---------------------------------------------------------------------------------------------------------
 
@@ -179,11 +213,13 @@ class Trainer:
         """Train to the last epoch; returns the metrics of that epoch.
 
         Raises:
-            KeyboardInterrupt: after Ctrl-C, once the state is saved; Preempted, which is one, after SIGTERM or SIGUSR1.
-            RunError: ten steps in a row without a finite loss, unreadable images, a file that cannot be written.
+            KeyboardInterrupt: after Ctrl-C, once the state is saved; its subclass Preempted after SIGTERM or SIGUSR1.
+            RunError: ten updates in a row, or an epoch, without a finite loss; unreadable images; out of memory; a file
+                that cannot be written.
+            InputError: a network that does not take these images.
         """
         metrics: Metrics = {}
-        done = self.images_per_epoch * self.epoch + self.batch * self.images_per_step
+        done = self.images_per_epoch * self.progress.epoch + self.progress.batch * self.images_per_step
         bar = tqdm(
             total=self.images_per_epoch * self.settings.epochs,
             initial=done,
@@ -193,10 +229,10 @@ class Trainer:
             smoothing=0.1,
         )
         try:
-            self.logs = Logs(self.run, self.settings, self.updates)
+            self.logs = Logs(self.run, self.settings, self.progress.updates)
             with contextlib.closing(self.logs), bar, self.stop.listening(), seeds.preserved():
-                while self.epoch < self.settings.epochs:
-                    started, first = time.perf_counter(), self.batch
+                while self.progress.epoch < self.settings.epochs:
+                    started, first = time.perf_counter(), self.progress.batch
                     self._train_epoch(bar)
                     seconds = time.perf_counter() - started
                     images = self.images_per_epoch - first * self.images_per_step
@@ -209,26 +245,26 @@ class Trainer:
 
     def _train_epoch(self, bar: tqdm) -> None:
         self.task.model.train()
-        self.waited = 0.0
-        bar.set_description(f"epoch {self.epoch + 1}/{self.settings.epochs}")
-        batches = self.loader.steps(self.epoch, skip=self.batch)
+        self.waited, self.finite = 0.0, False
+        progress, accumulated = self.progress, self.settings.grad_accum_steps
+        bar.set_description(f"epoch {progress.epoch + 1}/{self.settings.epochs}")
+        batches = self.loader.steps(progress.epoch, skip=progress.batch)
         step = self._next(batches)
         while step is not None:
-            update = self.batch + 1 == len(self.loader) or (self.batch + 1) % self.settings.grad_accum_steps == 0
-            found = self._forward_backward(step, update)
+            update = progress.batch + 1 == len(self.loader) or (progress.batch + 1) % accumulated == 0
+            with failures.explained(step.batch.images.shape, failures.name_of(self.task.model)):
+                found = self._forward_backward(step, update)
             images, weight = step.images, step.weight
             step = self._next(batches)  # read and sent while a GPU still computes
             values = self._update(found, weight, update)
-            for key, value in values.items():
-                self.sums[key] += value * images
-                self.counts[key] += images
-            self.batch += 1
+            progress.add(values, images)
+            progress.batch += 1
             bar.update(images)
             if update:
                 self._after_update(values)
 
     def _next(self, batches: Iterator[Batch]) -> Step | None:
-        """What the next step works on, on its way to the device; None when the epoch is over for any process."""
+        """The next step, on its way to the device; None when the epoch is over in any process."""
         started = time.perf_counter()
         batch = next(batches, None)
         self.waited += time.perf_counter() - started
@@ -240,17 +276,18 @@ class Trainer:
         return Step(sent, int(images), own * distributed.world() / max(images, 1))
 
     def _forward_backward(self, step: Step, update: bool) -> dict[str, torch.Tensor]:
-        """Loss and gradient of one batch; what the log wants to know, still on the device."""
-        draw: list[int | str] = [self.settings.seed, "step", self.epoch, self.batch]
+        """Loss and gradient of one batch; returns the values for the log, still on the device."""
+        progress = self.progress
+        draw: list[int | str] = [self.settings.seed, "step", progress.epoch, progress.batch]
         generator = seeds.generator(*draw, "mask", device=self.device)
-        if distributed.rank():  # the masks are drawn for all processes together, dropout by each for itself
+        if distributed.rank():  # masks are drawn once for all processes, dropout in each
             draw += ["process", distributed.rank()]
-        seeds.reseed(*draw)  # dropout and stochastic depth draw from torch's own generators
+        seeds.reseed(*draw)  # dropout and stochastic depth draw from torch's global generators
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seeds.derive(*draw))
-        if self.batch % self.settings.grad_accum_steps == 0:
+        if progress.batch % self.settings.grad_accum_steps == 0:
             self.task.optimizer.zero_grad()
-            self.scheduler.step_update(self.updates)
+            self.scheduler.step_update(progress.updates)
         with contextlib.nullcontext() if update else self.loss.local():
             with torch.autocast(self.device.type, getattr(torch, self.settings.amp_dtype), enabled=self.settings.amp):
                 loss, values = self.loss(step.batch, generator)
@@ -263,20 +300,21 @@ class Trainer:
         return found
 
     def _batches_of_update(self) -> int:
-        """Batches that share the update of the present one; fewer at the end of an epoch."""
-        first = self.batch - self.batch % self.settings.grad_accum_steps
+        """Batches in the present update; fewer at the end of an epoch."""
+        first = self.progress.batch - self.progress.batch % self.settings.grad_accum_steps
         return min(self.settings.grad_accum_steps, len(self.loader) - first)
 
     def _update(self, found: Mapping[str, torch.Tensor], weight: float, update: bool) -> Metrics:
-        """Means over the processes, as numbers, and the update when it is due; nothing where the loss is no number."""
-        # one transfer, after all is queued: a GPU is waited for once in a step
+        """Means over the processes, as numbers, and the update when it is due; empty where the loss is not finite."""
+        # one transfer after everything is queued: a step waits for the GPU once
         means = distributed.mean(torch.stack([value.float() for value in found.values()]), weight)
         numbers = dict(zip(found, means.tolist(), strict=True))
         finite = math.isfinite(numbers["loss"]) and math.isfinite(numbers.get("grad_norm", 0.0))
+        self.finite |= math.isfinite(numbers["loss"])
         if update:
-            self.updates += 1
+            self.progress.updates += 1
             if finite:
-                self.skipped_in_row = 0
+                self.progress.skipped_in_row = 0
                 self.scaler.step(self.task.optimizer)
             self.scaler.update()
             if finite:
@@ -286,54 +324,57 @@ class Trainer:
         return numbers if finite else {}
 
     def _skip(self, numbers: Metrics) -> None:
-        """Count an update that would have had no number, and give up after ten in a row."""
-        self.skipped += 1
-        self.skipped_in_row += 1
+        """Count an update without a finite loss or gradient, and give up after ten in a row."""
+        progress = self.progress
+        progress.skipped += 1
+        progress.skipped_in_row += 1
         shown = {name: str(numbers[name]) for name in ("loss", "grad_norm")}  # JSON has no NaN
-        self.run.log("skipped", epoch=self.epoch, update=self.updates, **shown)
-        if self.skipped_in_row >= MAX_SKIPPED:
-            raise RunError(
-                f"{MAX_SKIPPED} updates in a row had no finite loss or gradient (epoch {self.epoch + 1}); what was "
-                f"saved in {self.run.path} is intact; a lower --lr, --clip-grad 1 or no --amp may help"
-            )
+        self.run.log("skipped", epoch=progress.epoch, update=progress.updates, **shown)
+        if progress.skipped_in_row >= MAX_SKIPPED:
+            self._diverged(f"{MAX_SKIPPED} updates in a row had no finite loss or gradient (epoch {progress.epoch + 1})")
+
+    def _diverged(self, what: str) -> NoReturn:
+        kept = f"what was saved in {self.run.path} is intact" if self.run.last.is_file() else "nothing was saved"
+        raise RunError(f"{what}; {kept}; a lower --lr, --clip-grad 1 or --no-amp may help")
 
     def _end_epoch(self, images: int, seconds: float) -> Metrics:
         """Evaluate, write the row, the checkpoints and the line on the screen."""
-        lr = self._lr()
-        metrics = {key: value / self.counts[key] for key, value in self.sums.items()}
+        progress = self.progress
+        if not self.finite and "loss" not in progress.counts and images:
+            self._diverged(f"epoch {progress.epoch + 1} had no batch with a finite loss")
+        lr, metrics = self._lr(), progress.means()
         distributed.share_buffers(self.task.model)
-        done = self.epoch + 1
+        done = progress.epoch + 1
         if done == self.settings.epochs or done % self.task.val_interval == 0:
             metrics.update(self.task.evaluate())
         unreadable = distributed.union(self.loader.unreadable)
         waited = distributed.total(self.waited)[0] / distributed.world()
-        self.sums.clear()
-        self.counts.clear()
-        self.epoch, self.batch = done, 0
+        progress.end_epoch()
         score = metrics.get(self.task.best_metric or "", -math.inf)
-        better, self.best = score > self.best, max(score, self.best)
+        better, progress.best = score > progress.best, max(score, progress.best)
         speed = images / seconds
         row = {**metrics, "lr": lr, "images_per_second": speed, "waiting": waited / seconds}
-        row |= {"skipped": self.skipped, "unreadable": len(unreadable)}
+        row |= {"skipped": progress.skipped, "unreadable": len(unreadable)}
         if self.logs:
-            self.logs.epoch(self.epoch, self.updates, row)
-        self.run.keep(self.state(metrics), epoch=self.epoch, history=self.settings.checkpoint_hist, best=better)
+            self.logs.epoch(done, progress.updates, row)
+        self.run.keep(self.state(metrics), epoch=done, history=self.settings.checkpoint_hist, best=better)
         if self.run.writes:
-            say(self.epoch, self.settings.epochs, metrics, speed, seconds)
-            self.on_epoch_end(self.epoch, self.task.model, self.run)
+            say(done, self.settings.epochs, metrics, speed, seconds)
+            self.on_epoch_end(done, self.task.model, self.run)
         return metrics
 
     def _after_update(self, values: Metrics) -> None:
-        """Log and save when it is time; end here when a signal asked one of the processes for it."""
-        if self.logs and self.updates % self.settings.log_interval == 0:
-            self.logs.train(self.epoch, self.updates, {"lr": self._lr(), **values})
+        """Log and save when it is time; save and stop where a signal to any of the processes asked for it."""
+        progress = self.progress
+        if self.logs and progress.updates % self.settings.log_interval == 0:
+            self.logs.train(progress.epoch, progress.updates, {"lr": self._lr(), **values})
         asked = distributed.largest(self.stop.asked)
         if asked:
             self.run.keep(self.state())
-            self.run.log("stopped", signal=signals.name(asked), epoch=self.epoch, batch=self.batch)
+            self.run.log("stopped", signal=signals.name(asked), epoch=progress.epoch, batch=progress.batch)
             raise signals.ended_by(asked, f"saved, go on with --resume {self.run.path}")
         every = self.settings.recovery_interval
-        if every and self.updates % every == 0:
+        if every and progress.updates % every == 0:
             self.run.keep(self.state())
 
     def _lr(self) -> float:
@@ -351,21 +392,23 @@ def train(
     on_epoch_end: Callable[[int, nn.Module, Run], None] = lambda *_: None,
     echo: Callable[[str], None] = print,
     start: str = "from scratch",
+    command: str = "",
+    recipe: str = "",
 ) -> Run:
     """Open the run (a new folder, or the one to resume), say what will happen, train; returns the run.
 
-    ``start`` says for the log where the weights come from.
+    ``start`` says in the log where the weights come from, ``command`` and ``recipe`` what started the run.
     """
     with distributed.group(next(task.model.parameters()).device):
         run = _open(output, experiment, resume)
-        trainer = Trainer(task, loader, settings, run, on_epoch_end)
+        trainer = Trainer(task, loader, settings, run, on_epoch_end, command=command, recipe=recipe)
         if resume:
             trainer.resume()
         run.write_settings(settings.as_values())
         if not resume:
             versions = {name: version(name) for name in ("a2mim", "torch", "timm")}
             about = {"python": platform.python_version(), "processes": distributed.world()}
-            run.log("begin", start=start, **about, **versions)
+            run.log("begin", start=start, command=command, recipe=recipe, **about, **versions)
         if run.writes:
             parameters = sum(parameter.numel() for parameter in task.model.parameters() if parameter.requires_grad)
             processes = f", {distributed.world()} processes" if distributed.world() > 1 else ""
@@ -375,19 +418,19 @@ def train(
             )
             for remark in trainer.remarks:
                 echo(remark)
-            if trainer.epoch or trainer.batch:
-                echo(f"resumed after {trainer.epoch} epochs and {trainer.batch} batches")
+            if resume:
+                echo(f"resumed after {trainer.progress.epoch} epochs and {trainer.progress.batch} batches")
         trainer.fit()
     return run
 
 
 def _open(output: str | Path, experiment: str, resume: Path | None) -> Run:
-    """The run, the same folder for all processes; only the first writes there."""
+    """The run, in the same folder for all processes; only the first writes to it."""
     found = distributed.from_main(str(resume))
     if found != str(resume):
         raise InputError(
-            f"process {distributed.rank()} finds {resume or 'no run'} to resume where the first finds {found}: all "
-            "need the same --output, on a file system that they share"
+            f"process {distributed.rank()} would resume {resume or 'no run'} and the first process {found}: all "
+            "processes need the same --output, on a file system that they share"
         )
     run = Run(resume) if resume else Run.create(output, experiment)
     return Run(distributed.from_main(str(run.path)), writes=distributed.is_main())

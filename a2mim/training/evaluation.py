@@ -1,4 +1,4 @@
-"""How good a classifier is: top-1, top-5, cross-entropy, and which classes it takes for which."""
+"""How good a classifier is: top-1, top-5, cross-entropy, and the confusion matrix."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from torch import nn
 from a2mim import distributed, files
 from a2mim.data import Batch
 from a2mim.errors import InputError
+from a2mim.training import failures
 
-CONFUSION_CLASSES = 50  # a table of more has too many cells to be looked at
+CONFUSION_CLASSES = 50  # more give a table with too many cells to read
 
 
 @dataclass(frozen=True)
 class Scores:
     """top1 and top5 in per cent, cross-entropy in nats, ``images`` evaluated.
 
-    ``confusion`` int64 (classes, classes): how many images of the class of the row were taken for that of the column;
-    None with more than ``CONFUSION_CLASSES``.
+    ``confusion`` int64 (classes, classes): images of the row's class that were predicted as the column's; None with
+    more than ``CONFUSION_CLASSES`` classes.
     """
 
     top1: float
@@ -34,18 +35,18 @@ class Scores:
     confusion: torch.Tensor | None
 
     def metrics(self, ending: str = "") -> dict[str, float]:
-        """Named as in logs and summary.csv, with ``ending`` after each name."""
+        """The scores named as in logs and summary.csv, with ``ending`` after each name."""
         return {f"top1{ending}": self.top1, f"top5{ending}": self.top5, f"val_loss{ending}": self.cross_entropy}
 
 
 @torch.inference_mode()
 def evaluate(model: nn.Module, batches: Iterable[Batch]) -> Scores:
-    """The scores of a classifier on labelled images, over all processes; each gives its own part of the images.
+    """The scores of a classifier on labelled images, over all processes; each process gives its part of the images.
 
-    With fewer than five classes ``top5`` counts as many as there are.
+    With fewer than five classes ``top5`` counts all of them.
 
     Raises:
-        InputError: no image at all.
+        InputError: no images, or images that the network does not take.
     """
     model.eval()
     device = next(model.parameters()).device
@@ -53,7 +54,8 @@ def evaluate(model: nn.Module, batches: Iterable[Batch]) -> Scores:
     nats = 0.0
     confusion: torch.Tensor | None = None
     for batch in batches:
-        logits, labels = model(batch.images.to(device)).float(), batch.labels.to(device)
+        with failures.explained(batch.images.shape, failures.name_of(model)):
+            logits, labels = model(batch.images.to(device)).float(), batch.labels.to(device)
         classes = logits.shape[1]
         ranked = logits.topk(min(5, classes), dim=1).indices == labels[:, None]
         first, five, images = first + int(ranked[:, 0].sum()), five + int(ranked.sum()), images + len(labels)
@@ -63,8 +65,8 @@ def evaluate(model: nn.Module, batches: Iterable[Batch]) -> Scores:
             confusion = cells if confusion is None else confusion + cells
     all_first, all_five, count, all_nats = distributed.total(first, five, images, nats)
     if not count:
-        raise InputError("there is no image to evaluate on")
-    classes = distributed.largest(classes)  # a process may have had no image
+        raise InputError("there are no images to evaluate on: the validation part is empty or unreadable")
+    classes = distributed.largest(classes)  # a process may have had no images
     if classes <= CONFUSION_CLASSES:
         own = torch.zeros(classes**2, dtype=torch.int64) if confusion is None else confusion
         confusion = torch.tensor(distributed.total(*own.tolist())).long().view(classes, classes)
@@ -72,7 +74,7 @@ def evaluate(model: nn.Module, batches: Iterable[Batch]) -> Scores:
 
 
 def write_confusion(path: str | Path, confusion: torch.Tensor, classes: Sequence[str]) -> None:
-    """Write a confusion matrix as a tidy table: label, predicted, images; one row for each pair of classes."""
+    """Write a confusion matrix as a tidy table: label, predicted, images; one row per pair of classes."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["label", "predicted", "images"])

@@ -1,7 +1,8 @@
-"""Fine-tuning and linear probing: what a pre-trained encoder is worth as a classifier (section 5.2)."""
+"""Fine-tuning and linear probing: how good a pre-trained encoder is as a classifier (section 5.2 of the paper)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,14 @@ from a2mim.training.runs import Run
 
 
 class FinetuneTask(engine.BaseTask):
-    """One step of supervised training: images mixed or not, logits, cross-entropy of one kind or the other.
+    """One step of supervised training: mixing of images (if any), logits, cross-entropy.
 
     Args:
-        model: with a classifier, on its device.
-        optimizer: of what is trained.
+        model: network with a classifier, on its device.
+        optimizer: optimiser of the trained weights.
         validation: images to evaluate on after each epoch.
-        description: what checkpoints say of the model.
-        settings: of the run.
+        description: what checkpoints say about the model.
+        settings: settings of the run.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class FinetuneTask(engine.BaseTask):
         self.val_interval = settings.val_interval
         self.best_metric = "top1_ema" if self.ema else "top1"
         self.updates = 0
-        self.best = -1.0  # top-1 of the best epoch, and what it took for what
+        self.best = -1.0  # top-1 of the best epoch, and its confusion matrix
         self.confusion: torch.Tensor | None = None
 
     def loss(self, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -61,7 +62,7 @@ class FinetuneTask(engine.BaseTask):
         targets = labels
         if self.mixing is not None:
             images, targets = self.mixing(images, labels, generator)
-            labels = targets.argmax(1)  # of what there is more
+            labels = targets.argmax(1)  # the class with the larger share
         logits = self.model(images)
         loss = self.criterion(logits.float(), targets)
         return loss, {"train_top1": (logits.detach().argmax(1) == labels).float().mean() * 100}
@@ -72,11 +73,11 @@ class FinetuneTask(engine.BaseTask):
             self.ema.update(self.model, step=self.updates)
 
     def evaluate(self) -> dict[str, float]:
-        """Top-1 and top-5 accuracy in per cent, and the cross-entropy, of the validation images; of the average too."""
+        """Top-1 and top-5 accuracy in per cent and cross-entropy on the validation images; of the moving average too."""
         scores = evaluate(self.model, self.validation)
         metrics = scores.metrics()
         if self.ema is not None:
-            distributed.share_buffers(self.ema.module)  # averages of running statistics that differed
+            distributed.share_buffers(self.ema.module)  # averages of running statistics, which differ by process
             scores = evaluate(self.ema.module, self.validation)
             metrics.update(scores.metrics("_ema"))
         if scores.top1 > self.best:
@@ -109,6 +110,8 @@ def finetune(
     trust: bool = False,
     on_epoch_end: Callable[[int, nn.Module, Run], None] = lambda *_: None,
     echo: Callable[[str], None] = print,
+    command: str = "",
+    recipe: str = "",
 ) -> Run:
     """Train a classifier from a checkpoint (any that ``load_encoder`` reads) or from scratch; returns the run.
 
@@ -116,10 +119,17 @@ def finetune(
         settings: see ``FinetuneSettings``; size and normalisation of the images default to the checkpoint's.
         checkpoint: file, run folder or shipped name; None trains ``settings.model`` from scratch.
         output, experiment, resume, on_epoch_end, echo: as in ``a2mim.pretraining.pretrain``.
-        which, trust: of a checkpoint; as in ``a2mim.load_encoder``.
+        which, trust: as in ``a2mim.load_encoder``.
+        command, recipe: the command line and the recipe's name, kept in the log and in checkpoints.
 
     Raises:
-        InputError: settings or a checkpoint that cannot be used. RunError, OSError: the run had to end.
+        InputError: settings or a checkpoint that cannot be used, or a network that does not take these images.
+        RunError, OSError: the run had to end; what it saved is intact.
+
+    Example::
+
+        settings = FinetuneSettings(model="resnet10t", epochs=1, warmup_epochs=0, limit=64, batch_size=32, workers=0)
+        run = finetune(settings, output="runs")
     """
     device = pick_device(settings.device)
     source, validation = labelled_images(settings, echo)
@@ -133,6 +143,8 @@ def finetune(
     start = "from scratch" if origin is None else f"from {origin}"
     echo(f"{settings.model} {start}, {len(source.classes)} classes" + (", classifier alone" if settings.linear else ""))
     echo(how)
+    if warning := average_that_stays(settings, math.ceil(len(train_loader) / settings.grad_accum_steps)):
+        echo(warning)
     run = engine.train(
         task,
         train_loader,
@@ -143,14 +155,32 @@ def finetune(
         on_epoch_end=on_epoch_end,
         echo=echo,
         start=start,
+        command=command,
+        recipe=recipe,
     )
     if task.confusion is not None and run.writes:
         write_confusion(run.path / "confusion.csv", task.confusion, source.classes)
     return run
 
 
+def average_that_stays(settings: FinetuneSettings, updates_per_epoch: int) -> str | None:
+    """A warning if the moving average cannot leave the starting weights: its horizon 1 / (1 - decay) exceeds the run."""
+    updates = settings.epochs * updates_per_epoch
+    if not settings.model_ema or settings.model_ema_warmup:
+        return None
+    horizon = 1 / (1 - settings.model_ema_decay) if settings.model_ema_decay < 1 else math.inf
+    if horizon <= updates:
+        return None
+    kept = settings.model_ema_decay**updates
+    return (
+        f"warning: with model_ema_decay {settings.model_ema_decay:g} the average spans about {horizon:,.0f} updates and "
+        f"this run has {updates:,}: {kept:.0%} of its weights will be the starting ones; add --model-ema-warmup, or lower "
+        "--model-ema-decay"
+    )
+
+
 def _description(settings: FinetuneSettings, classes: tuple[str, ...]) -> dict[str, Any]:
-    """What checkpoints say of the model; images are to be looked at in the size in which it was tested."""
+    """What checkpoints say about the model; its input size is that of the validation images."""
     side = settings.test_img_size or settings.img_size
     return {
         "kind": "finetune",

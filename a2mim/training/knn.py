@@ -1,4 +1,8 @@
-"""Accuracy of the nearest neighbours among an encoder's features: a quick check that trains nothing."""
+"""k-nearest-neighbour accuracy on an encoder's features: a quick check without training.
+
+Weighted votes as in "Unsupervised Feature Learning via Non-Parametric Instance Discrimination" (Wu et al., 2018,
+arXiv:1805.01978).
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from a2mim import distributed, files
 from a2mim.data import Batch
 from a2mim.errors import InputError
 from a2mim.settings import FinetuneSettings
+from a2mim.training import failures
 from a2mim.training.classifier import Echo, build_classifier, labelled_images, loaders
 from a2mim.training.devices import pick_device
 
@@ -24,18 +29,21 @@ def nearest_neighbours(
     *,
     folder: str | Path | None = None,
     echo: Echo = print,
+    command: str = "",
+    recipe: str = "",
     **reading: Any,
 ) -> dict[str, Any]:
-    """Classify the validation images by their neighbours among the training images (all of them, or ``limit``).
+    """Classify the validation images by their nearest training images (all of them, or ``limit``).
 
-    The encoder is what the checkpoint holds, without its classifier; both sets are looked at without augmentation.
+    The encoder is the checkpoint's, without its classifier; neither set is augmented.
 
     Args:
-        settings, checkpoint, reading: as in ``finetuning.finetune``; ``knn_k`` and ``knn_temperature`` count.
+        settings, checkpoint, reading: as in ``finetuning.finetune``; ``knn_k`` and ``knn_temperature`` set the votes.
         folder: where knn.json is written, with the result and every setting.
+        command, recipe: the command line and the recipe's name, kept in knn.json.
 
     Returns:
-        top1 and top5 in per cent, and what they rest on.
+        top1 and top5 in per cent, and the numbers of images, neighbours and features behind them.
 
     Raises:
         InputError: settings or a checkpoint that cannot be used.
@@ -52,7 +60,12 @@ def nearest_neighbours(
         top1, top5, images = accuracy(bank, queries, len(source.classes), **options)
     result = {"top1": top1, "top5": top5, "images": images, "bank": len(bank[0]), "width": bank[0].shape[1], **options}
     if folder is not None and distributed.is_main():
-        about = {"checkpoint": None if checkpoint is None else str(checkpoint), "settings": settings.as_values()}
+        about = {
+            "checkpoint": None if checkpoint is None else str(checkpoint),
+            "command": command,
+            "recipe": recipe,
+            "settings": settings.as_values(),
+        }
         files.write_json(Path(folder) / "knn.json", {**result, **about})
     echo(
         f"k-NN top-1 {top1:.2f} %, top-5 {top5:.2f} % of {images} images, from {len(bank[0])} "
@@ -63,12 +76,14 @@ def nearest_neighbours(
 
 @torch.inference_mode()
 def normalised_features(model: nn.Module, batches: Iterable[Batch]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Features of an encoder scaled to length one, float32 (n, width), and their labels (n,), on the model's device."""
+    """Features of an encoder scaled to length 1, float32 (n, width), and labels (n,), on the model's device."""
     model.eval()
     device = next(model.parameters()).device
     features, labels = [], []
     for batch in batches:
-        features.append(F.normalize(model(batch.images.to(device)).flatten(1).float(), dim=1))
+        with failures.explained(batch.images.shape, failures.name_of(model)):
+            found = model(batch.images.to(device))
+        features.append(F.normalize(found.flatten(1).float(), dim=1))
         labels.append(batch.labels.to(device))
     return torch.cat(features), torch.cat(labels)
 
@@ -84,15 +99,15 @@ def votes(
     temperature: float = 0.07,
     chunk: int = 16384,
 ) -> torch.Tensor:
-    """What the k most similar features of the bank say of each query: Σ exp(similarity / T) by class (Wu et al., 2018).
+    """Votes of the k most similar features of the bank for each query: Σ exp(similarity / T) by class.
 
-    The bank is gone through in chunks, so that no matrix of all similarities is ever held.
+    The bank is compared in chunks, so the matrix of all similarities is never held in memory.
 
     Args:
-        queries: (Q, width), length one. bank: (n, width), length one; labels: int64 (n,).
-        k: neighbours that vote; all when the bank has fewer.
-        temperature: T.
-        chunk: features of the bank compared at once.
+        queries: (Q, width), length 1. bank: (n, width), length 1; labels: int64 (n,).
+        k: neighbours that vote; all if the bank has fewer.
+        temperature: T, above 0.
+        chunk: number of the bank's features compared at once.
 
     Returns:
         float32 (Q, num_classes).
@@ -114,10 +129,10 @@ def accuracy(
     num_classes: int,
     **options: Any,
 ) -> tuple[float, float, int]:
-    """Top-1 and top-5 in per cent, and the number, of the queries, which come batch by batch: (B, width) and (B,).
+    """Top-1 and top-5 in per cent, and the number of queries, which come in batches: (B, width) and (B,).
 
-    Processes give each its own queries. ``options`` are those of ``votes``; with fewer than five classes top-5 counts
-    as many as there are.
+    Each process gives its own queries. ``options`` are those of ``votes``; with fewer than five classes top-5 counts
+    all of them.
 
     Raises:
         InputError: no query.
@@ -129,5 +144,5 @@ def accuracy(
         first, five, images = first + int(ranked[:, 0].sum()), five + int(ranked.sum()), images + len(labels)
     all_first, all_five, all_images = distributed.total(first, five, images)
     if not all_images:
-        raise InputError("there is no image to evaluate on")
+        raise InputError("there are no images to evaluate on: the validation part is empty or unreadable")
     return 100 * all_first / all_images, 100 * all_five / all_images, int(all_images)

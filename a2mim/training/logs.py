@@ -1,7 +1,7 @@
-"""Where the numbers of a run are written: one place that gives the same ones to every reader.
+"""Where the numbers of a run are written: every log gets the same ones.
 
-log.jsonl and summary.csv (see ``runs``) always; TensorBoard and Weights & Biases when asked, with the names
-``train/loss``, ``epoch/loss``, ... over the number of the update.
+log.jsonl and summary.csv (see ``runs``) always; TensorBoard and Weights & Biases on request, with the
+names ``train/loss``, ``epoch/loss``, ... over the number of updates.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from typing import Any, Protocol
 
 from tqdm import tqdm
 
+from a2mim import durations
 from a2mim.errors import InputError
 from a2mim.settings import TrainSettings
 from a2mim.training.runs import Run
 
 
 class Sink(Protocol):
-    """A reader of numbers beside the files of the run."""
+    """A log besides the files of the run."""
 
     def write(self, numbers: Mapping[str, float], update: int) -> None: ...
 
@@ -30,9 +31,9 @@ class Logs:
     """The logs of one run.
 
     Args:
-        run: its folder.
-        settings: of the run; they say which readers there are.
-        update: where the run stands; what TensorBoard has from later updates of an abandoned course, goes.
+        run: folder of the run.
+        settings: settings of the run; they say which logs there are.
+        update: where the run stands; TensorBoard drops its numbers of later updates (after a resume).
     """
 
     def __init__(self, run: Run, settings: TrainSettings, update: int = 0):
@@ -46,12 +47,12 @@ class Logs:
             self.sinks.append(TensorBoard(run, update))
 
     def train(self, epoch: int, update: int, numbers: Mapping[str, float]) -> None:
-        """Numbers of the last update."""
+        """Log the numbers of the last update."""
         self.run.log("train", epoch=epoch, update=update, **numbers)
         self._send("train", numbers, update)
 
     def epoch(self, epoch: int, update: int, numbers: Mapping[str, float]) -> None:
-        """Numbers of a whole epoch: also a row of summary.csv."""
+        """Log the numbers of an epoch, also as a row of summary.csv."""
         self.run.write_row({"epoch": epoch, **numbers})
         self.run.log("epoch", epoch=epoch, **numbers)
         self._send("epoch", numbers, update)
@@ -66,23 +67,17 @@ class Logs:
 
 
 def say(epoch: int, epochs: int, metrics: Mapping[str, float], images_per_second: float, seconds: float) -> None:
-    """One line on the screen for an epoch that took so many seconds, above the progress bar."""
+    """Print one line for an epoch that took ``seconds``, above the progress bar."""
     shown = "  ".join(f"{key} {value:.4g}" for key, value in metrics.items())
     left = (epochs - epoch) * seconds
     tqdm.write(
         f"epoch {epoch}/{epochs}  {shown}  {images_per_second:.0f} images/s"
-        + (f"  {_duration(left)} left" if left else "")
+        + (f"  {durations.describe(left)} left" if left else "")
     )
 
 
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{seconds:02d}s"
-
-
 class TensorBoard:
-    """Event files in the folder ``tensorboard`` of the run."""
+    """TensorBoard: event files in the folder ``tensorboard`` of the run."""
 
     def __init__(self, run: Run, update: int):
         from torch.utils.tensorboard import SummaryWriter
@@ -99,9 +94,9 @@ class TensorBoard:
 
 
 class WeightsAndBiases:
-    """A run of the same name at Weights & Biases; a resumed one goes on there too.
+    """Weights & Biases: a run of the same name, which a resumed run continues.
 
-    The project is ``a2mim`` unless wandb's own variable WANDB_PROJECT says otherwise; WANDB_MODE=offline sends nothing.
+    The project is ``a2mim`` unless wandb's variable WANDB_PROJECT names another; WANDB_MODE=offline sends nothing.
     """
 
     def __init__(self, run: Run, config: dict[str, Any]):
@@ -128,10 +123,10 @@ class WeightsAndBiases:
 
 
 def check_readers(settings: TrainSettings) -> None:
-    """Look for the packages that only an extra installs, before anything is written.
+    """Check, before anything is written, that the packages of the requested logs are installed.
 
     Raises:
-        InputError: one that the settings ask for is not there; the message names the extra.
+        InputError: a package is missing; the message names the extra that installs it.
     """
     for package, asked in (("tensorboard", settings.log_tensorboard), ("wandb", settings.log_wandb)):
         if asked and importlib.util.find_spec(package) is None:

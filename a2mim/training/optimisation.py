@@ -1,4 +1,4 @@
-"""Optimiser and schedule by timm's factories, with the paper's exclusions from weight decay."""
+"""Optimiser and schedule from timm's factories, with the paper's exclusions from weight decay."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import nn
 from a2mim.errors import InputError
 from a2mim.settings import TrainSettings
 
-# what the authors' code does not decay, searched for in the names of parameters; the second for their ViTs alone.
-# Batch norms called "downsample.1" are not found so, and are decayed there.
+# parameters that the authors' code does not decay, by name; the second pattern is for their ViTs only.
+# Batch norms called "downsample.1" do not match, so that code decays them.
 OFFICIAL_UNDECAYED = r"(bn|ln|gn)(\d+)?\.(weight|bias)|bias|mask_token"
 OFFICIAL_UNDECAYED_VIT = rf"{OFFICIAL_UNDECAYED}|norm|pos_embed|cls_token|gamma"
 
@@ -30,12 +30,12 @@ def create_optimizer(
 ) -> torch.optim.Optimizer:
     """The optimiser of a run.
 
-    Vectors (biases, norms, mask token, gamma) and what the model names in ``no_weight_decay()`` (position embeddings,
-    class tokens) go without weight decay; with ``settings.no_decay`` "official" what the authors' code names instead.
+    Vectors (biases, norms, mask token, gamma) and the names in the model's ``no_weight_decay()`` (position embeddings,
+    class tokens) have no weight decay; with ``settings.no_decay`` "official", the names in the authors' code instead.
 
     Args:
         lr_scales: learning rate of single parameters, by name, relative to ``lr``.
-        decays: whether single parameters have weight decay, by name; before the rule.
+        decays: whether single parameters have weight decay, by name; overrides the rule.
         layer_decay: learning rate of each layer relative to the one above it (timm's groups).
 
     Raises:
@@ -62,22 +62,22 @@ def create_optimizer(
             **_options(model, settings),
         )
     except (ValueError, AssertionError, RuntimeError, TypeError) as error:
-        raise InputError(f"optimiser '{settings.opt}' cannot be made: {error}") from error
+        raise InputError(f"optimiser '{settings.opt}' cannot be created: {error}") from error
 
 
 def create_scheduler(optimizer: torch.optim.Optimizer, settings: TrainSettings, updates_per_epoch: int) -> Any:
     """timm's scheduler, stepped by updates: linear warm-up, then ``settings.sched`` down to ``min_lr`` at the last one.
 
-    Where the rate falls in steps, their epochs count from the start of the run, warm-up included, and the first update
-    of such an epoch is the first with the lower rate (timm's own is one update earlier).
+    Milestones count from the start of the run, warm-up included, and the first update of a milestone's epoch is the
+    first with the lower rate (timm lowers it one update earlier).
 
     Raises:
-        InputError: an unknown schedule, or a warm-up that outlasts the run.
+        InputError: an unknown schedule, or a warm-up that is not shorter than the run.
     """
     if settings.warmup_epochs >= settings.epochs:
         raise InputError(
-            f"{settings.warmup_epochs:g} epochs of warm-up leave nothing of a run of {settings.epochs}; "
-            "lower --warmup-epochs (fractions will do)"
+            f"--warmup-epochs {settings.warmup_epochs:g} must be smaller than --epochs {settings.epochs}; "
+            "fractions such as 0.5 are allowed"
         )
     warmup = round(settings.warmup_epochs * updates_per_epoch) / updates_per_epoch  # whole updates
     steps: dict[str, Any] = {"decay_rate": settings.decay_rate}
@@ -100,7 +100,7 @@ def create_scheduler(optimizer: torch.optim.Optimizer, settings: TrainSettings, 
             **steps,
         )
     except (ValueError, AssertionError, TypeError) as error:
-        raise InputError(f"schedule '{settings.sched}' cannot be made: {error}") from error
+        raise InputError(f"schedule '{settings.sched}' cannot be created: {error}") from error
     if scheduler is None:
         raise InputError(f"timm has no schedule '{settings.sched}'; it has cosine, tanh, step, multistep, poly, ...")
     return scheduler
@@ -109,7 +109,7 @@ def create_scheduler(optimizer: torch.optim.Optimizer, settings: TrainSettings, 
 def _groups(
     trained: list[tuple[str, nn.Parameter]], undecayed: set[str], decay: float, lr_scales: dict[str, float]
 ) -> list[dict[str, Any]]:
-    """Parameters with the same weight decay and the same scale of the learning rate, together."""
+    """Parameter groups by weight decay and scale of the learning rate."""
     groups: dict[tuple[float, float], dict[str, Any]] = {}
     for name, parameter in trained:
         key = (0.0 if name in undecayed else decay, lr_scales.get(name, 1.0))
@@ -119,7 +119,7 @@ def _groups(
 
 
 def _undecayed(model: nn.Module, trained: list[tuple[str, nn.Parameter]], rule: str) -> set[str]:
-    """Full names of the parameters that go without weight decay."""
+    """Full names of the parameters without weight decay."""
     if rule == "official":
         vit = any(name.endswith(("pos_embed", "cls_token")) for name, _ in trained)
         pattern = re.compile(OFFICIAL_UNDECAYED_VIT if vit else OFFICIAL_UNDECAYED)
@@ -132,11 +132,11 @@ def _undecayed(model: nn.Module, trained: list[tuple[str, nn.Parameter]], rule: 
 
 
 def _options(model: nn.Module, settings: TrainSettings) -> dict[str, Any]:
-    """What only some optimisers take."""
+    """Arguments that only some optimisers take."""
     options: dict[str, Any] = {} if settings.opt_eps is None else {"eps": settings.opt_eps}
     name, device = settings.opt.lower(), next(model.parameters()).device.type
     if any(part in name for part in ("adam", "lamb", "lion", "adan")):
         options["betas"] = tuple(settings.opt_betas)
     if name in ("adam", "adamw") and device in ("cpu", "cuda"):
-        options["fused"] = True  # one pass over all weights; the plain update is a tenth of the step of a small network
+        options["fused"] = True  # one pass over all weights: the plain update takes a tenth of a step of a small network
     return options

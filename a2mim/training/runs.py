@@ -1,6 +1,7 @@
 """A run: the folder that a training command writes.
 
-args.yaml (every setting), log.jsonl (one line for each log interval and event), summary.csv (one row for each epoch),
+args.yaml (every setting), log.jsonl (one line per log interval and event; "begin" and "resume" have the command line and
+the recipe), summary.csv (one row per epoch),
 last.pth.tar, checkpoint-N.pth.tar, model_best.pth.tar, backbone.safetensors.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -20,7 +22,7 @@ import yaml
 from a2mim import checkpoint, files
 from a2mim.errors import InputError
 
-# settings that may differ when a run goes on: they change where or how long it runs, not what it computes
+# settings that may change on resume: they change where or how long a run computes, not what
 FREE_ON_RESUME = {
     "epochs",
     "device",
@@ -32,17 +34,20 @@ FREE_ON_RESUME = {
     "val_interval",
     "torchcompile",
     "grad_checkpointing",
+    # these two only with equal images per update
+    "batch_size",
+    "grad_accum_steps",
     "log_tensorboard",
     "log_wandb",
 }
 
 
 class Run:
-    """The folder of one run; every write is atomic or appends one whole line.
+    """The folder of one run; every write is atomic or appends one complete line.
 
     Args:
-        path: of the folder.
-        writes: False in processes that train along and leave the writing to another.
+        path: the folder.
+        writes: False in all processes but the first, which alone writes.
     """
 
     def __init__(self, path: str | Path, writes: bool = True):
@@ -51,7 +56,7 @@ class Run:
 
     @classmethod
     def create(cls, output: str | Path, experiment: str) -> Run:
-        """A new run ``output/experiment``, with -2, -3, ... where that exists; the first write makes the folder."""
+        """A new run ``output/experiment``, with -2, -3, ... if that exists; the first write creates the folder."""
         path, number = Path(output) / experiment, 1
         while path.exists():
             number += 1
@@ -68,23 +73,22 @@ class Run:
         files.write_text(self.path / "args.yaml", yaml.safe_dump(dict(values), sort_keys=False))
 
     def check_settings(self, values: Mapping[str, Any], world: int = 1, begun_world: int = 1) -> None:
-        """Raise InputError, with both values, where a resumed run is given other settings than it began with.
+        """Raise InputError, with both values, if a resumed run is given other settings than it was started with.
 
-        Another number of processes is the same run as long as all their batches together are as large.
+        Batch size, accumulation and number of processes may change together as long as the images per update stay equal.
         """
         file = self.path / "args.yaml"
         begun = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
         now = yaml.safe_load(yaml.safe_dump(dict(values), sort_keys=False))  # a tuple is a list in YAML
-        if world != begun_world and begun:
-            together = begun.pop("batch_size") * begun_world
-            if now["batch_size"] * world != together:
-                raise InputError(
-                    f"{self.path} was begun with batches of {together} images over {begun_world} processes, and cannot "
-                    f"go on with {now['batch_size']} images in each of {world}: processes x batch_size must stay"
-                )
+        before, after = _images_per_update(begun, begun_world), _images_per_update({**begun, **now}, world)
+        if begun and math.prod(before) != math.prod(after):
+            raise InputError(
+                f"{self.path} was started with {_product(*before)} images per update and cannot continue with "
+                f"{_product(*after)}: batch_size x grad_accum_steps x processes must stay equal"
+            )
         for key, value in now.items():
             if key in begun and key not in FREE_ON_RESUME and begun[key] != value:
-                raise InputError(f"{self.path} was begun with {key}={begun[key]}, and cannot go on with {key}={value}")
+                raise InputError(f"{self.path} was started with {key}={begun[key]} and cannot continue with {key}={value}")
 
     def log(self, event: str, **values: Any) -> None:
         """Append one line to log.jsonl."""
@@ -101,17 +105,16 @@ class Run:
             raise
 
     def tidy(self) -> None:
-        """Remove what a process that was killed while it wrote has left: unfinished files, half a line of the log."""
+        """Remove what a process that was killed during a write has left: temporary files, half a line of the log."""
         if not self.writes:
             return
-        for partial in self.path.glob(".*.partial"):
-            partial.unlink()
+        files.clean(self.path)
         log = self.path / "log.jsonl"
         if log.is_file() and not (text := log.read_bytes()).endswith(b"\n"):
             os.truncate(log, text.rfind(b"\n") + 1)
 
     def write_row(self, row: Mapping[str, Any]) -> None:
-        """Add an epoch to summary.csv; rows of that epoch and later ones, of an abandoned course, go."""
+        """Add an epoch to summary.csv; rows of that epoch and later ones are replaced (after a resume)."""
         if not self.writes:
             return
         file = self.path / "summary.csv"
@@ -127,9 +130,9 @@ class Run:
         files.write_text(file, text.getvalue())
 
     def keep(self, state: Mapping[str, Any], *, epoch: int | None = None, history: int = 0, best: bool = False) -> None:
-        """Save ``state`` as last.pth.tar; at the end of ``epoch`` also as checkpoint-N, and as the best when it is.
+        """Save ``state`` as last.pth.tar; at the end of ``epoch`` also as checkpoint-N, and as the best if it is.
 
-        The last comes last: a run that is killed in between goes on from before the epoch and writes all of them again.
+        last.pth.tar comes last: a run killed in between resumes from before the epoch and writes all of them again.
         """
         if not self.writes:
             return
@@ -143,19 +146,28 @@ class Run:
                 old.unlink()
 
     def export(self, state: Mapping[str, Any]) -> None:
-        """Write backbone.safetensors: the encoder alone, with plain timm names."""
+        """Write backbone.safetensors: only the encoder, with timm's names."""
         if not self.writes:
             return
         checkpoint.export_safetensors(self.path / checkpoint.BACKBONE, state, encoder_only=True)
 
 
 def _weights(state: Mapping[str, Any]) -> dict[str, Any]:
-    """A checkpoint without what only a resume needs."""
+    """A checkpoint without the entries that only a resume needs."""
     return {
         key: value
         for key, value in state.items()
         if key not in ("optimizer", "scaler", "extra", "progress", "processes")
     }
+
+
+def _images_per_update(values: Mapping[str, Any], world: int) -> tuple[int, int, int]:
+    """Factors of the images per update: batch size, accumulated batches, processes."""
+    return int(values.get("batch_size", 1)), int(values.get("grad_accum_steps", 1)), world
+
+
+def _product(batch_size: int, steps: int, world: int) -> str:
+    return f"{batch_size * steps * world} ({batch_size} x {steps} x {world})"
 
 
 def _number(path: Path) -> int:

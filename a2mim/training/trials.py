@@ -1,4 +1,4 @@
-"""Several trials of one training, by seed: each a run of its own, and a table with mean and standard deviation.
+"""Several trials of one training, one run per seed, and a table with mean and standard deviation.
 
 The paper reports means of three (section 5.1).
 """
@@ -22,7 +22,7 @@ from a2mim.training.devices import pick_device
 from a2mim.training.runs import Run
 
 TABLE = "seeds.csv"
-# columns of summary.csv that say how good a run is; those that a run has are in the table
+# columns of summary.csv that go into the table, if the run has them
 MEASURES = ("top1", "top5", "val_loss", "top1_ema", "top5_ema", "val_loss_ema")
 Row = dict[str, Any]
 
@@ -31,22 +31,22 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     """Seeds from "0,1,2" or "0 1 2".
 
     Raises:
-        InputError: no whole numbers from 0, or one of them twice.
+        InputError: not whole numbers from 0, or a repeated one.
     """
     parts = text.replace(",", " ").split()
     if not parts or not all(part.isdecimal() for part in parts):
-        raise InputError(f"seeds '{text}' must be whole numbers, divided by commas or spaces: 0,1,2")
+        raise InputError(f"seeds '{text}' must be whole numbers separated by commas or spaces, such as 0,1,2")
     seeds = tuple(int(part) for part in parts)
     if len(set(seeds)) < len(seeds):
-        raise InputError(f"seeds '{text}' name one of them twice")
+        raise InputError(f"seeds '{text}' contain a number twice; each seed is one trial")
     return seeds
 
 
 def trials_folder(output: str | Path, experiment: str, resume: str | None = None) -> Path:
-    """The folder of the trials: a new one, or with ``resume`` the one of that path ("auto": the newest of that name).
+    """The folder of the trials: a new one, or with ``resume`` that folder ("auto": the newest of that name).
 
     Raises:
-        InputError: there are no trials in the folder that was named.
+        InputError: the folder has no trials.
     """
     if resume is None:
         return Run.create(output, experiment).path
@@ -61,7 +61,7 @@ def trials_folder(output: str | Path, experiment: str, resume: str | None = None
 
 
 def begun_settings(folder: Path) -> Path | None:
-    """The folder of the first trial, whose args.yaml says how all were begun; None where there is none yet."""
+    """The folder of the first trial, whose args.yaml has the settings of all; None if there is none yet."""
     return next(iter(_begun(folder)), None)
 
 
@@ -72,27 +72,27 @@ def run_trials(
     train: Callable[[S, Path, Path | None], Run],
     echo: Callable[[str], None] = print,
 ) -> list[Row]:
-    """Train once for each seed in ``folder``/seed-N and write seeds.csv; a trial that is complete is not run again.
+    """Train once per seed in ``folder``/seed-N and write seeds.csv; a complete trial is not run again.
 
     Args:
-        folder: of the trials; one that exists is gone on with.
-        seeds: of the trials.
-        settings: of all; each gets its seed.
-        train: called with (settings, the folder for the run, the folder of a run to go on with or None).
-        echo: receives a line for each trial, and the table.
+        folder: folder of the trials; an existing one is continued.
+        seeds: one trial each.
+        settings: settings of all trials; each gets its seed.
+        train: called with (settings, folder for the run, folder of a run to resume or None).
+        echo: receives a line per trial, and the table.
 
     Returns:
-        The table: a row for each seed with the measures of its last epoch and, as best_top1, of its best one; empty in
-        all processes but the first.
+        The table: a row per seed with the metrics of its last epoch and, as best_top1, of its best one; empty in all
+        processes but the first.
 
     Raises:
-        InputError: a trial that is complete had other settings.
+        InputError: a complete trial had other settings.
     """
     rows: list[Row] = []
-    with distributed.group(pick_device(settings.device)):  # processes meet once, not for each trial
+    with distributed.group(pick_device(settings.device)):  # the processes join once, not per trial
         for seed in seeds:
             path = _trial(Path(folder) / f"seed-{seed}", dataclasses.replace(settings, seed=seed), train, echo)
-            if distributed.is_main():  # the others may be here before the last row is written
+            if distributed.is_main():  # other processes may be here before the last row is written
                 rows.append({"seed": seed, **_measures(path)})
                 _write(Path(folder) / TABLE, rows)
     for line in describe(rows) if rows else ():
@@ -101,11 +101,11 @@ def run_trials(
 
 
 def _trial(path: Path, settings: S, train: Callable[[S, Path, Path | None], Run], echo: Callable[[str], None]) -> Path:
-    """The folder of the complete run: as it was found, or after training."""
-    tried = [path, *sorted(path.parent.glob(f"{path.name}-*"))]  # a run that died before it saved leaves its folder
+    """The folder of the complete run, found or trained now."""
+    tried = [path, *sorted(path.parent.glob(f"{path.name}-*"))]  # a run that died before it saved left its folder
     begun = next((run for run in tried if (run / checkpoint.LAST).is_file()), None)
     if begun is None or not _complete(begun, settings.epochs):
-        echo(f"seed {settings.seed}: {f'goes on in {begun}' if begun else 'begins'}")
+        echo(f"seed {settings.seed}: {f'resumes in {begun}' if begun else 'starts'}")
         return train(settings, path, begun).path
     given = {key: value for key, value in settings.as_values().items() if value is not None and key != "model_args"}
     Run(begun).check_settings(given)
@@ -114,13 +114,17 @@ def _trial(path: Path, settings: S, train: Callable[[S, Path, Path | None], Run]
 
 
 def mean_and_deviation(values: Iterable[float]) -> tuple[float, float]:
-    """Mean and standard deviation (of a sample: n − 1) of some values; of one value the deviation is not a number."""
+    """Mean and sample standard deviation (n - 1); the deviation of a single value is NaN.
+
+    >>> mean_and_deviation([1.0, 3.0])
+    (2.0, 1.4142135623730951)
+    """
     values = list(values)
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else math.nan
 
 
 def describe(rows: Sequence[Row]) -> list[str]:
-    """The table of trials in lines: a heading, a line for each seed, mean and standard deviation."""
+    """The table of trials as lines: a heading, a line per seed, mean and standard deviation."""
     names = [name for name in rows[0] if name != "seed"]
     lines = [f"{'seed':<6}" + "".join(f"{name:>18}" for name in names)]
     lines += [f"{row['seed']:<6}" + "".join(f"{row[name]:>18.4g}" for name in names) for row in rows]
@@ -147,7 +151,7 @@ def _complete(path: Path, epochs: int) -> bool:
 
 
 def _measures(path: Path) -> Row:
-    """What summary.csv of a run says: the measures of the last epoch, and the top-1 of the best."""
+    """From summary.csv of a run: the metrics of the last epoch, and the top-1 of the best one."""
     rows = _rows_of(path)
     best = "top1_ema" if "top1_ema" in rows[-1] else "top1"
     row = {name: float(rows[-1][name]) for name in MEASURES if name in rows[-1]}
@@ -155,7 +159,7 @@ def _measures(path: Path) -> Row:
 
 
 def _write(path: Path, rows: Sequence[Row]) -> None:
-    """seeds.csv: a row for each seed, then the mean and, with more than one, the standard deviation ("std")."""
+    """seeds.csv: a row per seed, then the mean and, with several seeds, the standard deviation ("std")."""
     names = [name for name in rows[0] if name != "seed"]
     spread = {name: mean_and_deviation(row[name] for row in rows) for name in names}
     table: list[Row] = [*rows, {"seed": "mean", **{name: spread[name][0] for name in names}}]

@@ -266,7 +266,7 @@ def _die(values, folder, deadly):
 
         def after(self, numbers):
             real(self, numbers)
-            if self.updates == 8:
+            if self.progress.updates == 8:
                 os.kill(os.getpid(), deadly)
 
         engine.Trainer._after_update = after  # in this process alone, which ends here

@@ -66,7 +66,7 @@ def test_more_epochs_go_on_from_the_last(tmp_path):
     pretrain(settings, resume=folder, echo=lambda _: None)
     with open(folder / "summary.csv") as handle:
         assert [row["epoch"] for row in csv.DictReader(handle)] == ["1", "2", "3"]
-    with pytest.raises(InputError, match=r"begun with mask_ratio=0\.6, and cannot go on with mask_ratio=0\.5"):
+    with pytest.raises(InputError, match=r"started with mask_ratio=0\.6 and cannot continue with mask_ratio=0\.5"):
         pretrain(PretrainSettings.from_values(TINY, {"mask_ratio": 0.5}), resume=folder, echo=lambda _: None)
 
 

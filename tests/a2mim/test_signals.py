@@ -70,7 +70,7 @@ def _command(output, number, victims, *options):
     real = Trainer._after_update
 
     def after(self, values):
-        if self.updates == 10 and int(os.environ["RANK"]) in victims:
+        if self.progress.updates == 10 and int(os.environ["RANK"]) in victims:
             os.kill(os.getpid(), number)
         real(self, values)
 

@@ -87,7 +87,7 @@ def test_a_run_goes_on(tmp_path):
     recipe = tmp_path / "other.yaml"
     recipe.write_text("batch_size: 8\n")
     said = one_line("pretrain", "-c", recipe, "--resume", tmp_path / "r")
-    assert "begun with batch_size=16, and cannot go on with batch_size=8" in said
+    assert "started with 16 (16 x 1 x 1) images per update and cannot continue with 8 (8 x 1 x 1)" in said
 
 
 @pytest.mark.parametrize("method", ["mocov3", "inpainting", "simmim"])
@@ -255,7 +255,7 @@ def test_ctrl_c_leaves_with_130_and_one_line(tmp_path, monkeypatch):
 def test_several_seeds_make_a_table_and_none_is_run_twice(runs, tmp_path):
     trials = [runs / "p", *FAST, "--output", tmp_path, "--experiment", "t", "--seeds", "0", "3"]
     output = call("finetune", *trials)
-    assert "seed 3: begins" in output
+    assert "seed 3: starts" in output
     assert output.splitlines()[-1] == f"table: {tmp_path / 't' / 'seeds.csv'}"
     table = pd.read_csv(tmp_path / "t" / "seeds.csv")
     assert table.seed.tolist() == ["0", "3", "mean", "std"]
@@ -264,12 +264,12 @@ def test_several_seeds_make_a_table_and_none_is_run_twice(runs, tmp_path):
     assert (tmp_path / "t" / "seed-3" / "confusion.png").is_file()
     again = call("finetune", *trials[:-3], "--seeds", "0,3,1", "--resume", "auto")
     assert f"seed 3: complete in {tmp_path / 't' / 'seed-3'}" in again
-    assert "seed 1: begins" in again
+    assert "seed 1: starts" in again
     assert pd.read_csv(tmp_path / "t" / "seeds.csv").seed.tolist() == ["0", "3", "1", "mean", "std"]
     # the folder alone says how they were begun
     output = call("finetune", runs / "p", "--resume", tmp_path / "t", "--seeds", "0", "1", "--output", tmp_path)
     assert output.count("complete in") == 2
-    assert "begun with smoothing=0.1" in one_line(
+    assert "started with smoothing=0.1" in one_line(
         *("finetune", runs / "p", "--resume", tmp_path / "t", "--smoothing", 0.2, "--seeds", "0", "--output", tmp_path)
     )
 
@@ -310,10 +310,10 @@ def test_presets_are_listed(command, name):
         (["-c", "rsb-a4"], "no recipe 'rsb-a4': no such file, nor one of the presets rsb-a3, rsb-a2"),
         (["-c", "rsb-a3"], "data set 'folder' needs --data-dir"),
         (["--mixup", "0.8", "--batch-size", "15"], "batch_size 15 must be even"),
-        (["--bce-target-thresh", "0.2"], "bce_target_thresh 0.2 is for bce_loss"),
+        (["--bce-target-thresh", "0.2"], "bce_target_thresh 0.2 needs bce_loss"),
         (["--aa", "nothing"], "timm makes no transform"),
         (["--aa", "rand-nothing"], "'nothing' lacks its number, as m9 has it"),
-        (["--opt", "sdg"], "optimiser 'sdg' cannot be made"),
+        (["--opt", "sdg"], "optimiser 'sdg' cannot be created"),
         (["--test-img-size", "0"], "test_img_size 0 is outside 1 or more"),
     ],
 )

@@ -166,7 +166,7 @@ def test_a_run_does_not_go_on_with_another_method(tmp_path):
     settings = PretrainSettings.from_values(settings_of("a2mim").as_values(), RUN, {"epochs": 1})
     run = pretrain(settings, output=tmp_path, echo=lambda _: None)
     other = PretrainSettings.from_values(settings_of("simmim").as_values(), RUN, {"epochs": 1})
-    with pytest.raises(InputError, match="was begun with method=a2mim, and cannot go on with method=simmim"):
+    with pytest.raises(InputError, match="was started with method=a2mim and cannot continue with method=simmim"):
         pretrain(other, resume=run.path, echo=lambda _: None)
 
 

@@ -109,7 +109,7 @@ def test_a_run_stopped_anywhere_and_resumed_ends_bit_for_bit_the_same(tmp_path, 
         first.fit()
     second = trainer(tmp_path)
     second.resume()
-    assert second.epoch * 5 + second.batch == stop_at
+    assert second.progress.epoch * 5 + second.progress.batch == stop_at
     second.fit()
     assert same(weights(second), uninterrupted)
     with open(tmp_path / "summary.csv") as handle:
@@ -143,7 +143,7 @@ def test_accumulated_batches_equal_one_large_batch(tmp_path):
         )
         subject = trainer(tmp_path / str(size), settings, Deterministic(settings))
         subject.fit()
-        assert subject.updates == 4
+        assert subject.progress.updates == 4
         ends.append(weights(subject))
     assert all(torch.allclose(ends[0][name], ends[1][name], atol=1e-6) for name in ends[0])
 
@@ -169,7 +169,7 @@ def test_a_step_without_a_number_changes_nothing_and_is_counted(tmp_path):
     subject = trainer(tmp_path)
     subject.task.poison = (3, 4)
     subject.fit()
-    assert subject.skipped == 2
+    assert subject.progress.skipped == 2
     assert all(torch.isfinite(value).all() for value in weights(subject).values())
     events = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [event["update"] for event in events if event["event"] == "skipped"] == [3, 4]
@@ -203,7 +203,7 @@ def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint(tmp_path, monke
     monkeypatch.undo()
     second = trainer(tmp_path)
     second.resume()
-    assert second.epoch == 1
+    assert second.progress.epoch == 1
     second.fit()
     assert same(weights(second), uninterrupted)
 
@@ -228,7 +228,7 @@ def test_no_room_for_a_real_write_is_one_line(tmp_path, room, uninterrupted):
     assert not [path for path in tmp_path.iterdir() if path.name.endswith(".partial")]
     second = trainer(tmp_path)
     second.resume()
-    assert second.epoch in (1, 2)
+    assert second.progress.epoch in (1, 2)
     second.fit()
     assert same(weights(second), uninterrupted)
 
@@ -263,7 +263,7 @@ def test_images_that_vanish_end_the_run_and_it_goes_on_when_they_are_back(tmp_pa
     (tmp_path / "elsewhere").rename(tmp_path / "images")
     second = subject("r")
     second.resume()
-    assert second.epoch == 1
+    assert second.progress.epoch == 1
     second.fit()
     assert same(weights(second), weights(whole))
 
@@ -292,7 +292,7 @@ def test_what_follows_an_update_follows_those_that_moved_the_weights_and_survive
     whole = trainer(tmp_path / "whole", task=Averaged(SETTINGS))
     whole.task.poison = (4,)
     whole.fit()
-    assert (whole.updates, whole.task.averaged) == (15, 14)
+    assert (whole.progress.updates, whole.task.averaged) == (15, 14)
     first = trainer(tmp_path / "r", task=Averaged(SETTINGS))
     first.task.poison = (4,)
     first.task.after_update = lambda: setattr(first.stop, "asked", signal.SIGINT) or Averaged.after_update(first.task)
@@ -315,7 +315,7 @@ def test_numbered_checkpoints_are_kept_as_asked(tmp_path):
         "checkpoint-3.pth.tar",
     ]
     (tmp_path / "last.pth.tar").write_bytes((tmp_path / "checkpoint-2.pth.tar").read_bytes())
-    with pytest.raises(InputError, match="weights alone"):
+    with pytest.raises(InputError, match="only weights"):
         trainer(tmp_path).resume()
 
 
@@ -323,6 +323,6 @@ def test_a_run_does_not_go_on_to_an_epoch_that_lies_behind_it(tmp_path):
     """It once ended at once, as if it were complete."""
     trainer(tmp_path).fit()
     shorter = PretrainSettings(**{**vars(SETTINGS), "epochs": 2})
-    with pytest.raises(InputError, match=r"after 3 epochs and 0 batches, .* end of epoch 2: raise --epochs"):
+    with pytest.raises(InputError, match=r"after 3 epochs and 0 batches, beyond the end of epoch 2: raise --epochs"):
         trainer(tmp_path, shorter).resume()
     trainer(tmp_path).resume()

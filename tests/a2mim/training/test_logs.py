@@ -108,6 +108,6 @@ def test_the_line_of_an_epoch(capsys):
     say(2, 4, {"loss": 0.12345, "top1": 50.0}, images_per_second=1234.5, seconds=1801.0)
     say(4, 4, {"loss": 0.1}, images_per_second=2.0, seconds=9.0)
     assert capsys.readouterr().out.splitlines() == [
-        "epoch 2/4  loss 0.1235  top1 50  1234 images/s  1h00m left",
+        "epoch 2/4  loss 0.1235  top1 50  1234 images/s  1 h 0 min left",
         "epoch 4/4  loss 0.1  2 images/s",
     ]

@@ -76,5 +76,5 @@ def test_the_losses_are_what_their_formulas_say():
     assert create_criterion(FinetuneSettings(bce_loss=True, smoothing=0.1))(logits, labels) == pytest.approx(
         bce(smooth)
     )
-    with pytest.raises(InputError, match=r"bce_target_thresh 0.2 is for bce_loss, which is off"):
+    with pytest.raises(InputError, match=r"bce_target_thresh 0.2 needs bce_loss, which is off"):
         create_criterion(FinetuneSettings(bce_target_thresh=0.2))

@@ -154,7 +154,7 @@ def test_mistakes():
     with pytest.raises(InputError, match="optimiser 'adamx'"):
         create_optimizer(model, PretrainSettings(opt="adamx"), 1e-3)
     optimizer = create_optimizer(model, PretrainSettings(), 1e-3)
-    with pytest.raises(InputError, match="10 epochs of warm-up leave nothing of a run of 3"):
+    with pytest.raises(InputError, match="--warmup-epochs 10 must be smaller than --epochs 3"):
         create_scheduler(optimizer, PretrainSettings(epochs=3), 5)
     with pytest.raises(InputError, match="schedule 'triangle'"):
         create_scheduler(optimizer, PretrainSettings(sched="triangle", epochs=30), 5)

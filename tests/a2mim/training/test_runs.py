@@ -18,7 +18,7 @@ def test_a_resumed_run_must_be_the_same_run(tmp_path):
     run.write_settings(SETTINGS.as_values())
     run.check_settings({**SETTINGS.as_values(), "epochs": 9, "workers": 3})
     run.check_settings({**SETTINGS.as_values(), "scale": SETTINGS.scale})
-    with pytest.raises(InputError, match="begun with batch_size=16, and cannot go on with batch_size=32"):
+    with pytest.raises(InputError, match=r"started with 16 \(16 x 1 x 1\) images per update and cannot continue with 32 \(32 x 1 x 1\): batch_size x"):
         run.check_settings({**SETTINGS.as_values(), "batch_size": 32})
 
 
@@ -33,9 +33,9 @@ def test_a_run_may_go_on_in_other_processes_with_the_same_batch(tmp_path):
     run = Run(tmp_path)
     run.write_settings(SETTINGS.as_values())
     run.check_settings({**SETTINGS.as_values(), "batch_size": 4}, world=8, begun_world=2)
-    with pytest.raises(InputError, match=r"batches of 32 images over 2 processes.*16 images in each of 8"):
+    with pytest.raises(InputError, match=r"started with 32 \(16 x 1 x 2\) images per update .* 128 \(16 x 1 x 8\)"):
         run.check_settings(SETTINGS.as_values(), world=8, begun_world=2)
-    with pytest.raises(InputError, match="batch_size=16, and cannot go on with batch_size=8"):
+    with pytest.raises(InputError, match=r"32 \(16 x 1 x 2\) images per update .* 16 \(8 x 1 x 2\)"):
         run.check_settings({**SETTINGS.as_values(), "batch_size": 8}, world=2, begun_world=2)
 
 

@@ -61,7 +61,7 @@ def test_what_is_complete_is_not_run_again_and_what_was_begun_goes_on(tmp_path):
     run_trials(tmp_path, (0, 1), more, trainer(calls), lambda _: None)
     assert calls == [(0, tmp_path / "seed-0"), (1, tmp_path / "seed-1")]
     other = dataclasses.replace(TWO, smoothing=0.3)
-    with pytest.raises(InputError, match=r"begun with smoothing=0.1, and cannot go on with smoothing=0.3"):
+    with pytest.raises(InputError, match=r"started with smoothing=0.1 and cannot continue with smoothing=0.3"):
         run_trials(tmp_path, (2,), other, trainer(calls), lambda _: None)
 
 
