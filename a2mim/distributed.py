@@ -1,8 +1,8 @@
-"""Several processes that train one model: who this process is, its share of a batch, sums over all.
+"""Several processes that train one model: the number of this process, its share of a batch, sums over all.
 
-``torchrun`` (or whatever starts the processes) says it by RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT;
-without them a run is one process and every function here returns what it was given. torch is imported when first used,
-because settings and commands ask ``rank`` and ``world`` before anything heavy is loaded.
+``torchrun`` (or another launcher) sets RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT; without them a run is
+one process and every function here returns its argument. torch is imported on first use, because settings and commands
+call ``rank`` and ``world`` before anything heavy is loaded.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-TIMEOUT = 600  # seconds that a process waits for the others; A2MIM_TIMEOUT sets another number
+TIMEOUT = 600  # seconds that a process waits for the others; A2MIM_TIMEOUT overrides it
 
 
 def world() -> int:
-    """How many processes train together."""
+    """The number of processes that train together."""
     return _number("WORLD_SIZE", 1)
 
 
@@ -35,7 +35,7 @@ def rank() -> int:
 
 
 def local_rank() -> int:
-    """Number of this process among those of its machine: the GPU it takes."""
+    """Number of this process among those of its machine: the GPU that it uses."""
     return _number("LOCAL_RANK", 0)
 
 
@@ -45,13 +45,13 @@ def is_main() -> bool:
 
 
 def share(values: torch.Tensor) -> torch.Tensor:
-    """This process's rows of what was drawn for the global batch: rank r of W has rows r·n/W to (r + 1)·n/W.
+    """This process's rows of values drawn for the global batch: rank r of W has rows r·n/W to (r + 1)·n/W.
 
-    All processes draw the same (W·B, ...) values from the same generator and each takes its part, so that W processes
-    compute what one would with a batch W times as large.
+    All processes draw the same (W·B, ...) values from the same generator and take their part, so W processes compute
+    what one would with a batch W times as large.
 
     Raises:
-        ValueError: rows that W does not divide.
+        ValueError: a number of rows that W does not divide.
     """
     if len(values) % world():
         raise ValueError(f"{len(values)} rows cannot be shared by {world()} processes")
@@ -60,7 +60,7 @@ def share(values: torch.Tensor) -> torch.Tensor:
 
 
 def total(*numbers: float) -> list[float]:
-    """The sums of these numbers over all processes, in float64; every process has to call this, and gets the same."""
+    """The sums of these numbers over all processes, in float64. Every process must call this; all get the same."""
     if world() == 1:
         return [float(number) for number in numbers]
     import torch
@@ -72,7 +72,7 @@ def total(*numbers: float) -> list[float]:
 
 
 def union(values: Iterable[str]) -> set[str]:
-    """What any of the processes has; every process has to call this."""
+    """The union of the processes' values. Every process must call this."""
     if world() == 1:
         return set(values)
     import torch.distributed as dist
@@ -83,7 +83,7 @@ def union(values: Iterable[str]) -> set[str]:
 
 
 def largest(number: int) -> int:
-    """The largest of this number over all processes; every process has to call this."""
+    """The maximum of this number over all processes. Every process must call this."""
     if world() == 1:
         return number
     import torch
@@ -95,9 +95,9 @@ def largest(number: int) -> int:
 
 
 def gather(values: torch.Tensor) -> tuple[torch.Tensor, int]:
-    """The rows of all processes, rank by rank and without gradient, and where this process's begin among them.
+    """The rows of all processes, by rank and without gradient, and the index of this process's first row.
 
-    Every process has to call this. The numbers of rows may differ, as they do where an image could not be read.
+    Every process must call this. The numbers of rows may differ (an image could not be read).
     """
     if world() == 1:
         return values.detach(), 0
@@ -115,12 +115,12 @@ def gather(values: torch.Tensor) -> tuple[torch.Tensor, int]:
 
 @contextlib.contextmanager
 def group(device: torch.device) -> Iterator[None]:
-    """Inside, the processes are joined: tensors on a GPU go over NCCL, those on the CPU over gloo.
+    """Join the processes inside the block: tensors on a GPU are sent by NCCL, those on the CPU by gloo.
 
-    A process that dies is noticed by the others at their next step, and one that hangs after ``TIMEOUT`` seconds.
+    The others notice a process that died at their next step, and one that hangs after ``TIMEOUT`` seconds.
 
     Raises:
-        RunError: the processes did not find each other, or one of them went.
+        RunError: the processes did not find each other, or one of them ended.
     """
     if world() == 1:
         yield
@@ -131,14 +131,14 @@ def group(device: torch.device) -> Iterator[None]:
     except RuntimeError as error:
         if isinstance(error, RunError) or not _is_lost(error):
             raise
-        atexit.unregister(_leave)  # there is nobody left to take leave of
+        atexit.unregister(_leave)  # the group is broken: leaving it would wait for the others
         raise RunError(
-            f"process {rank()} of {world()} lost another one, whose own message says why ({_first_line(error)})"
+            f"process {rank()} of {world()} lost another one; see the message of that process ({_first_line(error)})"
         ) from error
 
 
 def _meet(device: torch.device) -> None:
-    """Join the processes; once for all groups, of several trainings by one command too: torchrun's meet only once."""
+    """Join the processes once, also for several trainings in one command: torchrun's processes can meet only once."""
     import torch.distributed as dist
 
     if dist.is_initialized():
@@ -149,7 +149,7 @@ def _meet(device: torch.device) -> None:
         dist.init_process_group(backend, timeout=datetime.timedelta(seconds=seconds))
     except (RuntimeError, ValueError) as error:
         where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
-        raise RunError(f"the {world()} processes did not meet at {where}: {_first_line(error)}") from error
+        raise RunError(f"the {world()} processes did not find each other at {where}: {_first_line(error)}") from error
     atexit.register(_leave)
 
 
@@ -161,14 +161,14 @@ def _leave() -> None:
 
 
 class Synchronised:
-    """A loss whose backward pass leaves the mean over all processes in the gradients of ``model``.
+    """A loss whose backward pass leaves the mean gradient over all processes in ``model``.
 
-    One process calls ``function`` itself, several a ``DistributedDataParallel`` around it; the model stays as it is,
-    without a prefix in its names.
+    One process calls ``function`` directly, several through ``DistributedDataParallel``; the model and its names stay
+    unchanged.
 
     Args:
-        model: its trained weights are what is synchronised.
-        function: computes with ``model``; the first thing that it returns is the loss.
+        model: its trained weights are synchronised.
+        function: computes with ``model``; its first return value is the loss.
     """
 
     def __init__(self, model: nn.Module, function: Callable[..., Any]):
@@ -183,8 +183,8 @@ class Synchronised:
         return self.step(*inputs)
 
     def local(self) -> contextlib.AbstractContextManager[None]:
-        """Inside, gradients are added up in each process for itself, until the next pass outside."""
-        # before the first pass there is nothing to hold back: a mean more does not change the sum's mean
+        """Inside the block, each process accumulates its own gradients, until the next pass outside."""
+        # before the first pass there is nothing to skip: an additional mean does not change the mean of the sum
         return self.step.no_sync() if self.step is not None else contextlib.nullcontext()
 
     def _parallel(self, inputs: tuple[Any, ...]) -> nn.parallel.DistributedDataParallel:
@@ -200,17 +200,17 @@ class Synchronised:
             def forward(self, *inputs: Any) -> Any:
                 return function(*inputs)
 
-        # looking for weights without a gradient costs time in every step: done only where there are some
+        # looking for weights without a gradient costs time in every step, so only if there are some
         unused = self._has_unused(inputs)
         return nn.parallel.DistributedDataParallel(Step(), find_unused_parameters=unused, gradient_as_bucket_view=True)
 
     def _has_unused(self, inputs: tuple[Any, ...]) -> bool:
-        """Whether the loss leaves some weights without a gradient; one forward pass, of which nothing remains."""
+        """Whether some weights get no gradient from the loss; found by one forward pass without side effects."""
         import torch
 
         generators = [value for value in inputs if isinstance(value, torch.Generator)]
         states = [generator.get_state() for generator in generators]
-        # copies: mixing overwrites the images that it is given
+        # copies: mixing overwrites its input images
         given = [value if isinstance(value, torch.Generator) else copy.deepcopy(value) for value in inputs]
         buffers = [buffer.clone() for buffer in self.model.buffers()]
         device = next(self.model.parameters()).device
@@ -226,7 +226,7 @@ class Synchronised:
             node = nodes.pop()
             if node is not None and node not in seen:
                 seen.add(node)
-                reached.add(id(getattr(node, "variable", None)))  # of a leaf, its weight
+                reached.add(id(getattr(node, "variable", None)))  # the weight of a leaf
                 nodes += [following for following, _ in node.next_functions]
         return any(id(weight) not in reached for weight in self.model.parameters() if weight.requires_grad)
 
@@ -243,7 +243,7 @@ def mean(values: torch.Tensor, weight: float) -> torch.Tensor:
 
 
 def share_buffers(model: nn.Module) -> None:
-    """Give every process the buffers (running statistics) of the first, so that all measure the same network."""
+    """Copy the buffers (running statistics) of the first process to all, so that all evaluate the same network."""
     if world() > 1:
         import torch.distributed as dist
 
@@ -252,7 +252,7 @@ def share_buffers(model: nn.Module) -> None:
 
 
 def from_main(value: Any) -> Any:
-    """What the first process has here; any plain object."""
+    """The value of the first process; any object that can be pickled."""
     if world() == 1:
         return value
     import torch.distributed as dist

@@ -1,18 +1,18 @@
-"""What can end a command beside a bug: two kinds of failure that a person can cause or meet, and a signal."""
+"""The foreseen endings of a command: two kinds of failure, and a signal."""
 
 
 class InputError(ValueError):
-    """A setting, file or argument that cannot be used. The message shows the value, the rule and the way out."""
+    """A setting, file or argument that cannot be used. The message shows the value, the rule and what to do."""
 
 
 class RunError(RuntimeError):
-    """Work that had to stop (data that went bad, a loss that is no number). What was written before is intact."""
+    """Work that had to stop (unreadable data, a loss that is not finite). What was written before is intact."""
 
 
 class Preempted(KeyboardInterrupt):
-    """A run that saved its state and left because SIGTERM or SIGUSR1 asked: run the same command with --resume again.
+    """A command that SIGTERM or SIGUSR1 asked to stop; a training saved its state. Continue it with --resume.
 
-    Commands end with ``EXIT_CODE``, which no signal and no failure gives (it is EX_TEMPFAIL of sysexits.h).
+    Commands then exit with ``EXIT_CODE`` (EX_TEMPFAIL of sysexits.h), which no failure and no signal gives.
     """
 
     EXIT_CODE = 75

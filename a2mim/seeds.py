@@ -1,8 +1,8 @@
-"""Random numbers by name: every draw has a seed made of what it is for, so that results never depend on order.
+"""Random numbers by name: the seed of every draw is made from its purpose, so results never depend on the order.
 
 The mask of image 17 in run 2 comes from ``generator(seed, "occlusion", 17, 2)``: the same bits for every model, batch
-size, device and number of processes. Nothing here touches the global generators of Python, NumPy or torch, save
-``reseed``, and ``preserved`` and ``isolated`` give them back.
+size, device and number of processes. Only ``reseed`` changes the global generators of Python, NumPy and torch;
+``preserved`` and ``isolated`` restore them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 
 
 def derive(*parts: int | str) -> int:
-    """A 63-bit seed from any names and numbers; equal parts give equal seeds, on every machine."""
+    """A 63-bit seed from names and numbers; equal parts give equal seeds, on every machine."""
     digest = hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
@@ -33,7 +33,7 @@ def numpy_generator(*parts: int | str) -> np.random.Generator:
 
 
 def reseed(*parts: int | str) -> None:
-    """Put the global CPU generators of Python, NumPy and torch at ``derive(*parts)``; only inside ``preserved``."""
+    """Seed the global CPU generators of Python, NumPy and torch with ``derive(*parts)``; use inside ``preserved``."""
     seed = derive(*parts)
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002
@@ -42,9 +42,9 @@ def reseed(*parts: int | str) -> None:
 
 @contextlib.contextmanager
 def preserved() -> Iterator[None]:
-    """After the block the global CPU generators of Python, NumPy and torch stand where they stood before it.
+    """Restore the global CPU generators of Python, NumPy and torch after the block.
 
-    Keeping and giving back costs ten times as much as a seed: many small draws share one block (see ``isolated``).
+    This takes ten times as long as a seed, so many small draws should share one block (see ``isolated``).
     """
     kept = random.getstate(), np.random.get_state(), torch.random.get_rng_state()  # noqa: NPY002
     try:
@@ -57,7 +57,7 @@ def preserved() -> Iterator[None]:
 
 @contextlib.contextmanager
 def isolated(*parts: int | str) -> Iterator[None]:
-    """Inside, the global CPU generators of Python, NumPy and torch stand at ``derive(*parts)``; after, as before.
+    """Seed the global CPU generators of Python, NumPy and torch inside the block, and restore them after it.
 
     For code of other libraries (data augmentations, weight initialisation) that draws from the global generators.
     """

@@ -23,6 +23,7 @@ from a2mim.errors import InputError, Preempted, RunError
 from a2mim.settings import S, how_many
 
 SHORT = {"batch_size": ("-b",), "workers": ("-j",)}
+_FORESEEN = (InputError, RunError, OSError, KeyboardInterrupt)
 CONTEXT = {
     "help_option_names": ["-h", "--help"],
     "max_content_width": 120,
@@ -33,8 +34,8 @@ CONTEXT = {
 def clear_errors(command: Callable[..., None]) -> Callable[..., None]:
     """End a command with one line and a documented exit status.
 
-    2: input that cannot be used. 1: a run that failed. 130: Ctrl-C. 75: SIGTERM or SIGUSR1. Any other exception is a bug
-    and keeps its traceback, as all do under A2MIM_TRACEBACK=1. Only the first of several processes prints results.
+    2: input that cannot be used. 1: a run that failed. 130: Ctrl-C. 75: SIGTERM or SIGUSR1. Other exceptions are bugs
+    and keep their traceback, as all do under A2MIM_TRACEBACK=1. Only the first of several processes prints results.
     """
 
     @functools.wraps(command)
@@ -46,20 +47,26 @@ def clear_errors(command: Callable[..., None]) -> Callable[..., None]:
                     stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
                 stack.enter_context(signals.raised())
                 command(*args, **options)
-        except (InputError, RunError, OSError, MemoryError, KeyboardInterrupt) as error:
-            if os.environ.get("A2MIM_TRACEBACK"):
+        except (InputError, RunError, OSError, MemoryError, RuntimeError, KeyboardInterrupt) as error:
+            if os.environ.get("A2MIM_TRACEBACK") or not (isinstance(error, _FORESEEN) or _out_of_memory(error)):
                 raise
             if isinstance(error, KeyboardInterrupt):
                 if not process:
                     click.echo(f"stopped{': ' + str(error) if str(error) else ''}", err=True)
                 raise SystemExit(Preempted.EXIT_CODE if isinstance(error, Preempted) else 130) from None
             line = " ".join(str(error).split())
-            if isinstance(error, MemoryError):
+            if _out_of_memory(error):
                 line = f"out of memory{': ' + line if line else ''}; use a smaller --batch-size or fewer --workers"
             click.echo(f"error{f' in process {process}' if process else ''}: {line}", err=True)
             raise SystemExit(2 if isinstance(error, InputError | FileNotFoundError) else 1) from None
 
     return wrapped
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, of the machine or of a GPU (by the name of torch's error: torch may not be loaded)."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or (type(error) is RuntimeError and "can't allocate memory" in str(error))
 
 
 def command_line() -> str:
@@ -97,7 +104,12 @@ def list_recipes(program: str) -> Callable[[Callable[..., None]], Callable[..., 
             context.exit()
 
     return click.option(
-        "--list-recipes", is_flag=True, expose_value=False, is_eager=True, callback=show, help="List the recipes that ship with the package, and exit."
+        "--list-recipes",
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=show,
+        help="List the recipes that ship with the package, and exit.",
     )
 
 
@@ -106,7 +118,9 @@ def loading_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         TRUST,
         WHICH,
-        click.option("--model-args", multiple=True, metavar="KEY=VALUE", help="Argument of the architecture; may be repeated."),
+        click.option(
+            "--model-args", multiple=True, metavar="KEY=VALUE", help="Argument of the architecture; may be repeated."
+        ),
         click.option("--model", "arch", help="Architecture by timm's name, if the file does not give it."),
     ):
         command = option(command)
@@ -139,7 +153,9 @@ def key_values(pairs: Iterable[str]) -> dict[str, Any]:
         try:
             values[key] = yaml.safe_load(value)
         except yaml.YAMLError:
-            raise InputError(f"'{value}' in '{pair}' is not a value: write a number, text, or a list such as [1, 2]") from None
+            raise InputError(
+                f"'{value}' in '{pair}' is not a value: write a number, text, or a list such as [1, 2]"
+            ) from None
     return values
 
 
@@ -151,7 +167,7 @@ def recipe_folders() -> list[Path]:
 
 
 def resolve(kind: type[S], config: str | None, begun: Path | None, values: dict[str, Any]) -> S:
-    """The settings of a run: flags override the recipe, which overrides the settings of a run to resume; prints differences."""
+    """The settings of a run: flags override the recipe, and that the settings of a run to resume; prints differences."""
     from a2mim import recipes
 
     layers = {}

@@ -62,7 +62,9 @@ def inspect(path: str, as_json: bool, verify: bool, **options: Any) -> None:
     type=click.Choice(["timm", "torchvision", "hf", "detectron2", "openmmlab"]),
     help="Target library; hf is Hugging Face transformers.",
 )
-@click.option("--output", required=True, type=click.Path(), help="File to write, or folder (hf; timm without a file suffix).")
+@click.option(
+    "--output", required=True, type=click.Path(), help="File to write, or folder (hf; timm without a file suffix)."
+)
 @click.option("--force", is_flag=True, help="Replace an existing file or folder.")
 @_common.loading_options
 @_common.clear_errors

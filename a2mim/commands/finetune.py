@@ -36,7 +36,13 @@ class SeedsCommand(click.Command):
 @click.option("-c", "--config", metavar="NAME|PATH", help="Recipe (YAML). Flags override it.")
 @click.option("--output", default="runs", show_default=True, help="Folder in which runs are created.")
 @click.option("--experiment", help="Name of the run.  [default: <recipe, or finetune>-<checkpoint or model>]")
-@click.option("--resume", is_flag=False, flag_value="auto", metavar="[auto|RUN]", help="Continue a run from its last checkpoint; auto is the newest.")
+@click.option(
+    "--resume",
+    is_flag=False,
+    flag_value="auto",
+    metavar="[auto|RUN]",
+    help="Continue a run from its last checkpoint; auto is the newest.",
+)
 @click.option(
     "--seeds", metavar="N N ...", help="Run one trial per seed, and write a table with mean and standard deviation."
 )

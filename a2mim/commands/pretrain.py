@@ -16,7 +16,13 @@ DEFAULT_RECIPE = "fashion-vit"
 @click.option("-c", "--config", metavar="NAME|PATH", help="Recipe (YAML). Flags override it.")
 @click.option("--output", default="runs", show_default=True, help="Folder in which runs are created.")
 @click.option("--experiment", help="Name of the run.  [default: pretrain-<recipe or model>[-<method>]]")
-@click.option("--resume", is_flag=False, flag_value="auto", metavar="[auto|RUN]", help="Continue a run from its last checkpoint; auto is the newest.")
+@click.option(
+    "--resume",
+    is_flag=False,
+    flag_value="auto",
+    metavar="[auto|RUN]",
+    help="Continue a run from its last checkpoint; auto is the newest.",
+)
 @_common.list_recipes("a2mim-pretrain")
 @_common.settings_options(PretrainSettings)
 @_common.clear_errors

@@ -1,8 +1,8 @@
-"""From images to batches: a loader of which every epoch can be had again, from any batch on.
+"""From images to batches: a loader that can repeat every epoch, from any batch on.
 
-The order of epoch e comes from (seed, e), the augmentation of image i in it from (seed, e, i), and from nothing else:
-not from the number of worker processes, the batch size, or what was drawn before. A resumed run therefore sees the same
-data, bit for bit, and processes that train together share the batches of one that trains alone.
+The order of epoch e depends only on (seed, e), the augmentation of image i in it only on (seed, e, i): not on the
+number of worker processes, the batch size, or earlier draws. A resumed run therefore sees the same data, bit for bit,
+and several processes share the batches that one process would have.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from a2mim.data.workers import settle_worker, start_workers
 from a2mim.errors import InputError, RunError
 
 MAX_UNREADABLE = 0.01
-SHOWN = 20  # lines about single images
-MANY = 8  # a whole batch of so many images that cannot be read is no accident
+SHOWN = 20  # warnings about single images, at most
+MANY = 8  # a whole unreadable batch of this many images ends the run
 Transform = Callable[[Image.Image], torch.Tensor]
 _LOGGER = logging.getLogger("a2mim.data")
 
@@ -40,16 +40,16 @@ class Batch(NamedTuple):
     indices: torch.Tensor
 
 
-_Item = tuple[Batch | None, list[tuple[str, str]]]  # a batch, and the images it lacks: path, reason
+_Item = tuple[Batch | None, list[tuple[str, str]]]  # a batch, and its unreadable images: path, reason
 
 
 class ImageLoader:
     """Batches of a source, epoch by epoch.
 
     ``loader.epoch(3, skip=10)`` gives epoch 3 without its first ten batches, ``iter(loader)`` epoch 0; ``len(loader)``
-    is the number of batches in an epoch. An image that cannot be read is left out (its batch is shorter, and not given
-    at all when nothing is left), reported once and kept in ``unreadable`` {path: reason}; more than 1 % of the images
-    end the run with a ``RunError``.
+    is the number of batches in an epoch. An unreadable image is left out (its batch is shorter, and omitted if nothing
+    is left), reported once and kept in ``unreadable`` {path: reason}; more than 1 % of them end the run with a
+    ``RunError``.
 
     Args:
         source: the images. A ``TimmStream`` keeps its own order, see ``a2mim.data.timm_sources``.
@@ -57,14 +57,16 @@ class ImageLoader:
         batch_size: images in a batch.
         shuffle: a new order for every epoch; otherwise the order of the source.
         drop_last: leave out the last batch if it is smaller than the others.
-        seed: of the order, the augmentations and ``limit``.
-        workers: processes that read ahead; 0 reads in this one.
-        limit: use only so many images, always the same, as many of each class as can be; ``n_images`` is what is used.
-        pin_memory: put batches where a GPU can fetch them by itself.
-        rank, world: this process and how many train together: of each global batch of world · batch_size images it gets
-            the rows from rank · batch_size on, so that every image comes once. The last batch of some may be short.
-        repeats: repeated augmentation (Hoffer et al., 2020): each image comes so many times in a row, always augmented
-            anew; an epoch stays as long, and so has so many fewer images. Only for what is shuffled, and no stream.
+        seed: seed of the order, the augmentations and ``limit``.
+        workers: processes that read ahead; 0 reads in this process.
+        limit: number of images to use, always the same ones, balanced over classes; ``n_images`` is the number used.
+        pin_memory: put batches into page-locked memory, from which a GPU copies faster.
+        rank, world: number of this process, and of all that train together. Each global batch has world · batch_size
+            images; this process gets the rows from rank · batch_size on, so every image comes once. The last batch of
+            some processes may be shorter.
+        repeats: repeated augmentation ("Augment Your Batch", Hoffer et al., 2020, arXiv:1901.09335): each image comes
+            ``repeats`` times in a row, with different augmentations; the epoch keeps its length, with 1/repeats of the
+            images. Needs ``shuffle``, and not a stream.
     """
 
     def __init__(
@@ -105,7 +107,7 @@ class ImageLoader:
         self._turn = 0
         if repeats > 1 and (isinstance(source, TimmStream) or not shuffle):
             raise InputError(
-                f"the images of {source.name} cannot be repeated {repeats} times: not shuffled, or a stream"
+                f"the images of {source.name} cannot be repeated {repeats} times: they are not shuffled, or a stream"
             )
         settings = _Settings(
             self.n_images, batch_size, shuffle, drop_last, seed, workers, pin_memory, repeats, rank, world
@@ -123,13 +125,13 @@ class ImageLoader:
         return self.epoch(0)
 
     def epoch(self, number: int, skip: int = 0) -> Iterator[Batch]:
-        """The batches of epoch ``number`` without the first ``skip``; an epoch of this loader still under way ends."""
+        """The batches of epoch ``number`` without the first ``skip``; ends an unfinished epoch of this loader."""
         return (batch for batch in self._begin(number, skip) if batch is not None)
 
     def steps(self, number: int, skip: int = 0) -> Iterator[Batch]:
-        """As ``epoch``, but always one batch for each of the ``len(self)`` steps, which processes take together.
+        """As ``epoch``, but always one batch for each of the ``len(self)`` steps that processes take together.
 
-        Where nothing is left of one, or this process has no rows in it, stands a batch of grey images with index -1.
+        A batch of which nothing is left, or without rows for this process, is replaced by grey images with index -1.
         """
         for batch in self._begin(number, skip):
             yield self._blank() if batch is None else batch
@@ -141,9 +143,9 @@ class ImageLoader:
         return self._run(self._turn, self._feed.start(number, skip))
 
     def batches(self, numbers: Sequence[int]) -> Iterator[tuple[int, Batch | None]]:
-        """(number, batch) for some batches of epoch 0, in rising order; None where no image of it can be read.
+        """(number, batch) for the given batches of epoch 0, in rising order; None if no image of it can be read.
 
-        Images of the others are not read, but for a stream, which has to be read through.
+        Images of other batches are not read, except from a stream.
         """
         self._turn += 1
         return zip(sorted(numbers), self._run(self._turn, self._feed.some(sorted(numbers))), strict=False)
@@ -157,8 +159,8 @@ class ImageLoader:
 
     def _run(self, turn: int, items: Iterator[_Item]) -> Iterator[Batch | None]:
         while True:
-            if turn != self._turn:  # both would take from the same worker processes
-                raise RuntimeError("another epoch of this loader was begun; use a loader of its own for each")
+            if turn != self._turn:  # both would read from the same worker processes
+                raise RuntimeError("another epoch of this loader was started; use a separate loader for each")
             try:
                 batch, failures = next(items)
             except StopIteration:
@@ -170,8 +172,8 @@ class ImageLoader:
             if batch is None and len(failures) >= MANY:
                 path, reason = failures[0]
                 raise RunError(
-                    f"not one image of a batch of {len(failures)} could be read ({path}: {reason}); "
-                    f"is {self.source.name} still where it was?"
+                    f"none of the {len(failures)} images of a batch could be read ({path}: {reason}); "
+                    f"is {self.source.name} still in its place?"
                 )
             for path, reason in failures:
                 self._report(path, reason)
@@ -182,8 +184,8 @@ class ImageLoader:
             return
         self.unreadable[path] = reason
         if len(self.unreadable) <= SHOWN:
-            more = "; further ones are counted without a line" if len(self.unreadable) == SHOWN else ""
-            message = "skipped an image that cannot be read (number %d): %s: %s%s"
+            more = "; further ones are only counted" if len(self.unreadable) == SHOWN else ""
+            message = "skipped an unreadable image (number %d): %s: %s%s"
             _LOGGER.warning(message, len(self.unreadable), path, reason, more)
         if len(self.unreadable) > MAX_UNREADABLE * self.n_images:
             examples = "; ".join(f"{name}: {why}" for name, why in list(self.unreadable.items())[:3])
@@ -211,7 +213,7 @@ class _Settings:
 
 
 class _Numbered:
-    """Batches of a source whose images have numbers."""
+    """Batches of a source with numbered images."""
 
     def __init__(self, source: ImageSource, transform: Transform, settings: _Settings):
         chosen = np.arange(len(source))
@@ -227,7 +229,7 @@ class _Numbered:
             pin_memory=settings.pin_memory,
             collate_fn=_unchanged,
             worker_init_fn=settle_worker,
-            generator=torch.Generator(),  # otherwise every epoch would draw a number from the global one
+            generator=torch.Generator(),  # otherwise every epoch would draw from the global generator
         )
 
     def __len__(self) -> int:
@@ -245,7 +247,7 @@ class _Numbered:
 class _Plan(Sampler[list[int]]):
     """The batches of one epoch as lists of (epoch · repeats + repeat) · n + index.
 
-    Only so do worker processes learn which epoch it is.
+    The number tells worker processes which epoch it is.
     """
 
     def __init__(self, chosen: np.ndarray, n_source: int, settings: _Settings):
@@ -271,7 +273,7 @@ class _Plan(Sampler[list[int]]):
 
 
 class _Samples(Dataset[_Item]):
-    """Reads and augments one batch of a plan; runs in the worker processes."""
+    """Reads and augments a batch of a plan; runs in the worker processes."""
 
     def __init__(self, source: ImageSource, transform: Transform, settings: _Settings):
         self.source = source
@@ -297,7 +299,7 @@ class _Samples(Dataset[_Item]):
 
 
 class _Stream:
-    """Batches of a source that is read through; ``a2mim.data.timm_sources`` says what it cannot promise."""
+    """Batches of a source that is read in sequence; ``a2mim.data.timm_sources`` says what it cannot guarantee."""
 
     def __init__(self, source: TimmStream, transform: Transform, settings: _Settings):
         self.source = source
@@ -327,7 +329,7 @@ class _Stream:
         items = itertools.islice(start_workers(loader), skip, None)
         first = next(items, None)
         if first is None and not skip:
-            raise RunError(f"not one image of {self.source.name} could be read; timm's messages above may say why")
+            raise RunError(f"no image of {self.source.name} could be read; timm's messages above may say why")
         return itertools.chain([first] if first else [], items)
 
     def some(self, numbers: Sequence[int]) -> Iterator[_Item]:
@@ -335,7 +337,7 @@ class _Stream:
 
 
 class _StreamSamples(IterableDataset[_Item]):
-    """One worker's share of one epoch of a stream, in batches."""
+    """One worker's share of an epoch of a stream, in batches."""
 
     def __init__(self, source: TimmStream, transform: Transform, settings: _Settings, epoch: int):
         workers = max(settings.workers, 1)
@@ -369,7 +371,7 @@ class _StreamSamples(IterableDataset[_Item]):
 
 
 def _one_by_one(transform: Transform) -> Transform:
-    """The part of a transform that each image needs for itself; ``_stack`` does the rest for the batch."""
+    """The part of a transform that is applied per image; ``_stack`` applies the rest to the batch."""
     return transform.pixels if isinstance(transform, ImageTransform) else transform
 
 

@@ -27,7 +27,8 @@ _STARTED: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()  # w
 def start_workers(loader: DataLoader[Any]) -> Iterator[Any]:
     """``iter(loader)``, whose new worker processes are killed when this process exits.
 
-    ``multiprocessing`` would only send SIGTERM and wait without limit; a worker ignores the first SIGTERM (see ``settle_worker``).
+    ``multiprocessing`` would only send SIGTERM and wait without limit, and a worker ignores the first SIGTERM (see
+    ``settle_worker``).
     """
     before = set(multiprocessing.active_children())
     try:

@@ -1,4 +1,4 @@
-"""Networks named by a folder or a repository (``local-dir:PATH``, ``hf-hub:OWNER/NAME``): which architecture that is."""
+"""Networks named by a folder or a repository (``local-dir:PATH``, ``hf-hub:OWNER/NAME``): their architecture."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _FOLDERS, _REPOSITORIES = ("local-dir",), ("hf-hub", "hf_hub")
 def architecture(name: str, model_args: Mapping[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
     """The timm architecture behind a name, and its arguments: what builds the same network without the folder.
 
-    A run keeps these, so that its checkpoints can be read where the folder or the network connection is not. The
-    arguments in the source's config.json are the defaults, ``model_args`` override them; other names come back as they are.
+    A run keeps these, so that its checkpoints can be read without the folder or the repository. ``model_args`` override
+    the arguments in the source's config.json. Other names are returned unchanged.
 
     >>> architecture("resnet18", {"in_chans": 1})
     ('resnet18', {'in_chans': 1})

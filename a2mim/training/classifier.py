@@ -79,7 +79,10 @@ def build_classifier(
     )
     wanted = settings.test_img_size or size
     if settings.model_args.get("img_size", wanted) != wanted and not settings.model_args.get("dynamic_img_size"):
-        raise InputError(f"{settings.model} is built for images of {size} pixels and cannot be tested at {wanted}; change --test-img-size")
+        raise InputError(
+            f"{settings.model} is built for images of {size} pixels and cannot be tested at {wanted}: change "
+            "--test-img-size"
+        )
     return model, settings
 
 

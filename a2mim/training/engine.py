@@ -331,7 +331,9 @@ class Trainer:
         shown = {name: str(numbers[name]) for name in ("loss", "grad_norm")}  # JSON has no NaN
         self.run.log("skipped", epoch=progress.epoch, update=progress.updates, **shown)
         if progress.skipped_in_row >= MAX_SKIPPED:
-            self._diverged(f"{MAX_SKIPPED} updates in a row had no finite loss or gradient (epoch {progress.epoch + 1})")
+            self._diverged(
+                f"{MAX_SKIPPED} updates in a row had no finite loss or gradient (epoch {progress.epoch + 1})"
+            )
 
     def _diverged(self, what: str) -> NoReturn:
         kept = f"what was saved in {self.run.path} is intact" if self.run.last.is_file() else "nothing was saved"

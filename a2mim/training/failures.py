@@ -1,7 +1,7 @@
 """Errors of torch that a user's network, images or machine can cause, in one line that names the cause.
 
-torch raises the same types for these and for bugs, so its messages are what tells them apart. Errors that are not listed
-here are unforeseen and keep their traceback.
+torch raises the same types for these and for bugs; only its messages tell them apart. Errors that are not listed here
+are unforeseen and keep their traceback.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ class FinetuneTask(engine.BaseTask):
             self.ema.update(self.model, step=self.updates)
 
     def evaluate(self) -> dict[str, float]:
-        """Top-1 and top-5 accuracy in per cent and cross-entropy on the validation images; of the moving average too."""
+        """Top-1 and top-5 accuracy in per cent and cross-entropy on the validation images, also of the moving average."""
         scores = evaluate(self.model, self.validation)
         metrics = scores.metrics()
         if self.ema is not None:
@@ -164,7 +164,7 @@ def finetune(
 
 
 def average_that_stays(settings: FinetuneSettings, updates_per_epoch: int) -> str | None:
-    """A warning if the moving average cannot leave the starting weights: its horizon 1 / (1 - decay) exceeds the run."""
+    """A warning if the moving average cannot leave the starting weights: 1 / (1 - decay) exceeds the run's updates."""
     updates = settings.epochs * updates_per_epoch
     if not settings.model_ema or settings.model_ema_warmup:
         return None
@@ -173,8 +173,8 @@ def average_that_stays(settings: FinetuneSettings, updates_per_epoch: int) -> st
         return None
     kept = settings.model_ema_decay**updates
     return (
-        f"warning: with model_ema_decay {settings.model_ema_decay:g} the average spans about {horizon:,.0f} updates and "
-        f"this run has {updates:,}: {kept:.0%} of its weights will be the starting ones; add --model-ema-warmup, or lower "
+        f"warning: with model_ema_decay {settings.model_ema_decay:g} the average spans about {horizon:,.0f} updates, and "
+        f"this run has {updates:,}: {kept:.0%} of it will be the starting weights; add --model-ema-warmup, or lower "
         "--model-ema-decay"
     )
 

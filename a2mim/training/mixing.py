@@ -45,7 +45,9 @@ class Mixing:
         If B is odd (an image could not be read), the last image is left out.
         """
         even = len(images) - len(images) % 2
-        with seeds.isolated(generator.initial_seed(), "mixing", distributed.rank()):  # timm draws from NumPy's global generator
+        with seeds.isolated(
+            generator.initial_seed(), "mixing", distributed.rank()
+        ):  # timm draws from NumPy's global generator
             return self.mixup(images[:even], labels[:even])
 
 

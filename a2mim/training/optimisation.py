@@ -138,5 +138,7 @@ def _options(model: nn.Module, settings: TrainSettings) -> dict[str, Any]:
     if any(part in name for part in ("adam", "lamb", "lion", "adan")):
         options["betas"] = tuple(settings.opt_betas)
     if name in ("adam", "adamw") and device in ("cpu", "cuda"):
-        options["fused"] = True  # one pass over all weights: the plain update takes a tenth of a step of a small network
+        options["fused"] = (
+            True  # one pass over all weights: the plain update takes a tenth of a step of a small network
+        )
     return options

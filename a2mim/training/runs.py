@@ -1,8 +1,8 @@
 """A run: the folder that a training command writes.
 
-args.yaml (every setting), log.jsonl (one line per log interval and event; "begin" and "resume" have the command line and
-the recipe), summary.csv (one row per epoch),
-last.pth.tar, checkpoint-N.pth.tar, model_best.pth.tar, backbone.safetensors.
+args.yaml (every setting), log.jsonl (one line per log interval and event; the events "begin" and "resume" hold the
+command line and the recipe), summary.csv (one row per epoch), last.pth.tar, checkpoint-N.pth.tar, model_best.pth.tar,
+backbone.safetensors.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Run:
     def check_settings(self, values: Mapping[str, Any], world: int = 1, begun_world: int = 1) -> None:
         """Raise InputError, with both values, if a resumed run is given other settings than it was started with.
 
-        Batch size, accumulation and number of processes may change together as long as the images per update stay equal.
+        Batch size, accumulation and processes may change together, as long as the images per update stay equal.
         """
         file = self.path / "args.yaml"
         begun = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
@@ -88,7 +88,9 @@ class Run:
             )
         for key, value in now.items():
             if key in begun and key not in FREE_ON_RESUME and begun[key] != value:
-                raise InputError(f"{self.path} was started with {key}={begun[key]} and cannot continue with {key}={value}")
+                raise InputError(
+                    f"{self.path} was started with {key}={begun[key]} and cannot continue with {key}={value}"
+                )
 
     def log(self, event: str, **values: Any) -> None:
         """Append one line to log.jsonl."""

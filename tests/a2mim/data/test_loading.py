@@ -219,7 +219,7 @@ def test_repeated_augmentation_shows_each_image_several_times_in_one_batch_and_n
     assert shared
     assert all(len(torch.unique(torch.stack(views[index]), dim=0)) == 6 for index in shared)
     assert same(epochs[1][2:], repeated.epoch(1, skip=2))
-    with pytest.raises(InputError, match="cannot be repeated 3 times: not shuffled"):
+    with pytest.raises(InputError, match="cannot be repeated 3 times: they are not shuffled"):
         ImageLoader(Noise(), PLAIN, batch_size=4, repeats=3)
 
 
@@ -257,6 +257,6 @@ def test_one_batch_for_all_processes_is_the_least():
 
 def test_images_that_vanish_end_the_run_at_once():
     loader = ImageLoader(Noise(10_000, broken=range(16, 10_000)), PLAIN, batch_size=8)
-    with pytest.raises(RunError, match=r"not one image of a batch of 8 could be read.*is noise still where it was"):
+    with pytest.raises(RunError, match=r"none of the 8 images of a batch could be read.*is noise still in its place"):
         list(loader)
     assert not loader.unreadable

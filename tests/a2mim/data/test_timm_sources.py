@@ -237,7 +237,7 @@ def test_a_stream_has_no_numbers_and_must_know_its_length():
 def test_a_stream_of_which_nothing_can_be_read_ends_the_run(monkeypatch):
     monkeypatch.setattr(_Reader, "__iter__", lambda self: iter(()))
     loader = ImageLoader(_stream(), eval_transform(8, MEAN, STD), batch_size=4)
-    with pytest.raises(RunError, match="not one image of wds/x could be read"):
+    with pytest.raises(RunError, match="no image of wds/x could be read"):
         list(loader)
     assert list(loader.epoch(0, skip=3)) == []
 

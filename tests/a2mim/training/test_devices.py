@@ -100,5 +100,8 @@ def test_batch_norm_of_several_processes_on_a_cpu_is_said(monkeypatch):
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
     (line,) = prepare(timm.create_model("resnet10t"), PretrainSettings(batch_size=8))
-    assert line == "batch norm averages over the 8 images of one process (torch has no synchronised batch norm on this device)"
+    assert (
+        line
+        == "batch norm averages over the 8 images of one process (torch has no synchronised batch norm on this device)"
+    )
     assert prepare(torch.nn.Linear(2, 2), PretrainSettings()) == []

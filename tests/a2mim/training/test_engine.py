@@ -258,7 +258,9 @@ def test_images_that_vanish_end_the_run_and_it_goes_on_when_they_are_back(tmp_pa
 
     whole = subject("whole")
     whole.fit()
-    with pytest.raises(RunError, match=r"not one image of a batch of 10 could be read .*No such file.*still where"):
+    with pytest.raises(
+        RunError, match=r"none of the 10 images of a batch could be read .*No such file.*still in its place"
+    ):
         subject("r", on_epoch_end=vanish).fit()
     (tmp_path / "elsewhere").rename(tmp_path / "images")
     second = subject("r")

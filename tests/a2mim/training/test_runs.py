@@ -18,7 +18,10 @@ def test_a_resumed_run_must_be_the_same_run(tmp_path):
     run.write_settings(SETTINGS.as_values())
     run.check_settings({**SETTINGS.as_values(), "epochs": 9, "workers": 3})
     run.check_settings({**SETTINGS.as_values(), "scale": SETTINGS.scale})
-    with pytest.raises(InputError, match=r"started with 16 \(16 x 1 x 1\) images per update and cannot continue with 32 \(32 x 1 x 1\): batch_size x"):
+    with pytest.raises(
+        InputError,
+        match=r"with 16 \(16 x 1 x 1\) images per update and cannot continue with 32 \(32 x 1 x 1\): batch_size x",
+    ):
         run.check_settings({**SETTINGS.as_values(), "batch_size": 32})
 
 
