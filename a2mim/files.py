@@ -95,7 +95,7 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 
 def agree_json(path: str | os.PathLike[str], value: Any) -> Any:
-    """The content of a JSON file; ``value`` is written first if it is absent. Processes that race get the same value."""
+    """The content of a JSON file, after writing ``value`` if it is absent; processes that race get the same value."""
     path = Path(path)
     if not path.exists():
         own = path.with_name(f"{path.name}.{os.getpid()}")

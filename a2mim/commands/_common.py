@@ -167,7 +167,7 @@ def recipe_folders() -> list[Path]:
 
 
 def resolve(kind: type[S], config: str | None, begun: Path | None, values: dict[str, Any]) -> S:
-    """The settings of a run: flags override the recipe, and that the settings of a run to resume; prints differences."""
+    """The settings of a run: flags override the recipe, which overrides a run to resume; prints the differences."""
     from a2mim import recipes
 
     layers = {}

@@ -111,14 +111,14 @@ def create_encoder(settings: PretrainSettings, native_size: int | None) -> Encod
     if settings.drop_path:
         args["drop_path_rate"] = settings.drop_path
     arch = settings.model or DEFAULT_MODEL
+    plain, arguments = architecture(arch, settings.model_args)  # what builds the network without its folder or repository
     size = settings.img_size or args.get("img_size") or native_size
     given = (size, size) if isinstance(size, int) else tuple(size) if size else None
     module, args = build_encoder(arch, args, img_size=given, pretrained=settings.pretrained)
     if settings.drop_path:  # of the training, not of the architecture
         del args["drop_path_rate"]
     height, width = given or default_img_size(module)
-    arch, args = architecture(arch, args)
-    return Encoder(module, arch, args, (height, width))
+    return Encoder(module, plain, {**arguments, **args}, (height, width))
 
 
 def patch_embedding(encoder: nn.Module) -> nn.Module | None:

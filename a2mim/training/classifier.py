@@ -145,6 +145,7 @@ def _from_scratch(
 ) -> tuple[nn.Module, dict[str, Any]]:
     if settings.model is None:
         raise InputError("give a checkpoint to start from, or --model NAME to train from scratch")
+    architecture(settings.model)  # an error here where the folder or the repository cannot be read
     size = settings.img_size or settings.model_args.get("img_size") or native_size
     args = {**settings.model_args, **_training_args(settings)}
     model, args = build_encoder(settings.model, args, num_classes=classes, img_size=(size, size) if size else None)

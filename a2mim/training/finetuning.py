@@ -73,7 +73,7 @@ class FinetuneTask(engine.BaseTask):
             self.ema.update(self.model, step=self.updates)
 
     def evaluate(self) -> dict[str, float]:
-        """Top-1 and top-5 accuracy in per cent and cross-entropy on the validation images, also of the moving average."""
+        """Top-1 and top-5 accuracy in per cent and cross-entropy on the validation images; the average's too."""
         scores = evaluate(self.model, self.validation)
         metrics = scores.metrics()
         if self.ema is not None:
@@ -173,9 +173,9 @@ def average_that_stays(settings: FinetuneSettings, updates_per_epoch: int) -> st
         return None
     kept = settings.model_ema_decay**updates
     return (
-        f"warning: with model_ema_decay {settings.model_ema_decay:g} the average spans about {horizon:,.0f} updates, and "
-        f"this run has {updates:,}: {kept:.0%} of it will be the starting weights; add --model-ema-warmup, or lower "
-        "--model-ema-decay"
+        f"warning: with model_ema_decay {settings.model_ema_decay:g} the average spans about {horizon:,.0f} updates, "
+        f"and this run has {updates:,}: {kept:.0%} of it will be the starting weights; add --model-ema-warmup or "
+        "lower --model-ema-decay"
     )
 
 

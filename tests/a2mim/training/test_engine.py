@@ -178,12 +178,12 @@ def test_a_step_without_a_number_changes_nothing_and_is_counted(tmp_path):
 
 
 def test_ten_in_a_row_end_the_run_with_the_last_checkpoint_intact(tmp_path):
-    subject = trainer(tmp_path)
-    subject.task.poison = range(6, 99)
+    subject = trainer(tmp_path, PretrainSettings(**{**vars(SETTINGS), "batch_size": 4}))  # 18 updates in an epoch
+    subject.task.poison = range(20, 99)
     with pytest.raises(RunError, match="10 updates in a row had no finite loss"):
         subject.fit()
     saved = checkpoint.read_checkpoint(tmp_path / "last.pth.tar")
-    assert saved["epoch"] == 2
+    assert saved["epoch"] == 1
     assert all(torch.isfinite(value).all() for value in saved["state_dict"].values())
 
 
@@ -328,3 +328,91 @@ def test_a_run_does_not_go_on_to_an_epoch_that_lies_behind_it(tmp_path):
     with pytest.raises(InputError, match=r"after 3 epochs and 0 batches, beyond the end of epoch 2: raise --epochs"):
         trainer(tmp_path, shorter).resume()
     trainer(tmp_path).resume()
+
+
+def test_an_epoch_without_a_finite_loss_ends_the_run(tmp_path):
+    """Nine updates without a number in an epoch of five once passed as a success."""
+    subject = trainer(tmp_path)
+    subject.task.poison = range(1, 6)
+    with pytest.raises(RunError, match=r"epoch 1 had no batch with a finite loss; nothing was saved; a lower --lr"):
+        subject.fit()
+    assert not (tmp_path / "last.pth.tar").exists()
+    second = trainer(tmp_path)
+    second.task.poison = range(6, 11)
+    with pytest.raises(RunError, match=r"epoch 2 had no batch with a finite loss; what was saved in .* is intact"):
+        second.fit()
+    assert checkpoint.read_checkpoint(tmp_path / "last.pth.tar")["epoch"] == 1
+
+
+def test_a_run_goes_on_with_smaller_batches_and_the_same_images_in_each_update(tmp_path):
+    """Accumulation divides a batch: what the network sees in an update, and so the end of the run, stays the same."""
+
+    class Deterministic(Plain):
+        def loss(self, batch, generator):
+            self.model.eval()
+            return (self.model(batch.images) - batch.labels[:, None]).square().mean(), {}
+
+    common = dict(epochs=2, warmup_epochs=0, limit=64, workers=0, opt="sgd")
+    large = PretrainSettings(batch_size=16, recovery_interval=1, **common)
+    small = PretrainSettings(batch_size=8, grad_accum_steps=2, **common)
+    whole = trainer(tmp_path / "whole", large, Deterministic(large))
+    whole.fit()
+    first = trainer(tmp_path / "r", large, Deterministic(large))
+    first.run.write_settings(large.as_values())
+    first.task.after_update = lambda: setattr(first.stop, "asked", signal.SIGTERM if first.progress.updates == 3 else 0)
+    with pytest.raises(KeyboardInterrupt):
+        first.fit()
+    second = trainer(tmp_path / "r", small, Deterministic(small))
+    second.resume()
+    assert (second.progress.batch, second.progress.updates) == (6, 3)
+    assert any("batches have 8 images instead of 16" in line for line in second.remarks)
+    second.fit()
+    assert all(torch.allclose(weights(second)[name], value, atol=1e-6) for name, value in weights(whole).items())
+    uneven = PretrainSettings(batch_size=64, **{**common, "limit": 128})
+    with pytest.raises(InputError, match=r"started with 16 \(16 x 1 x 1\) images per update"):
+        trainer(tmp_path / "r", uneven, Deterministic(uneven)).resume()
+
+
+def test_a_run_whose_epochs_would_have_other_updates_does_not_go_on(tmp_path):
+    large = PretrainSettings(batch_size=32, epochs=2, warmup_epochs=0, limit=72, workers=0)  # 3 updates in an epoch
+    small = PretrainSettings(batch_size=4, grad_accum_steps=8, epochs=3, warmup_epochs=0, limit=100, workers=0)  # 4
+    subject = trainer(tmp_path, large)
+    subject.run.write_settings({**large.as_values(), "limit": 100})
+    subject.fit()
+    with pytest.raises(InputError, match=r"batches of 32 images and cannot continue with 4: .*number of updates"):
+        trainer(tmp_path, small).resume()
+
+
+def test_the_command_and_the_recipe_are_kept(tmp_path):
+    first = trainer(tmp_path, command="a2mim-pretrain -c mine", recipe="mine")
+    first.fit()
+    assert checkpoint.read_checkpoint(tmp_path / "last.pth.tar")["command"] == "a2mim-pretrain -c mine"
+    second = trainer(tmp_path, PretrainSettings(**{**vars(SETTINGS), "epochs": 4}), command="a2mim-pretrain --resume")
+    second.resume()
+    second.fit()
+    saved = checkpoint.read_checkpoint(tmp_path / "last.pth.tar")
+    assert (saved["command"], saved["recipe"]) == ("a2mim-pretrain -c mine", "mine")
+    events = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    resumed = [event for event in events if event["event"] == "resume"]
+    assert [(event["command"], event["recipe"]) for event in resumed] == [("a2mim-pretrain --resume", "")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": 1}, "unknown: model"),
+        ({"epoch": None}, "missing: epoch"),
+        ({"epoch": "two"}, "epoch='two', which must be a whole number from 0"),
+        ({"batch": -1}, "batch=-1, which must be a whole number from 0"),
+        ({"best": None, "task": "x"}, "unknown: task; missing: best"),
+        ({"sums": [1.0]}, r"sums=\[1.0\], which must be of type dict"),
+    ],
+)
+def test_progress_of_a_checkpoint_is_taken_by_name(tmp_path, changes, message):
+    """Every key of the file was once set on the trainer."""
+    trainer(tmp_path).fit()
+    state = checkpoint.read_checkpoint(tmp_path / "last.pth.tar")
+    progress = {key: value for key, value in {**state["progress"], **changes}.items() if value is not None}
+    checkpoint.save_checkpoint(tmp_path / "last.pth.tar", {**state, "progress": progress})
+    with pytest.raises(InputError, match=rf"cannot resume from .*last\.pth\.tar: .*{message}"):
+        trainer(tmp_path).resume()

@@ -3,6 +3,7 @@
 import csv
 
 import pytest
+import timm
 import torch
 import yaml
 
@@ -10,7 +11,7 @@ import a2mim
 from a2mim.errors import InputError
 from a2mim.pretraining import pretrain
 from a2mim.settings import FinetuneSettings, PretrainSettings
-from a2mim.training.finetuning import FinetuneTask, finetune
+from a2mim.training.finetuning import FinetuneTask, average_that_stays, finetune
 from tests.a2mim.test_pretraining import TINY
 
 SMALL = dict(batch_size=20, limit=60, epochs=2, warmup_epochs=0.2, workers=0, lr_base=2e-2, crop_pct=1.0)
@@ -203,3 +204,56 @@ def test_images_without_labels_are_refused(tmp_path, pretrained):
             Image.new("RGB", (8, 8)).save(tmp_path / "flat" / split / f"{k}.png")
     with pytest.raises(InputError, match="has no labels, and fine-tuning needs them"):
         run(tmp_path, pretrained, data_dir=str(tmp_path / "flat"))
+
+
+def test_an_average_that_cannot_have_moved_is_warned_of(tmp_path):
+    args = dict(model="resnet14t", model_args=TINY["model_args"], epochs=2)  # 2 x 3 updates
+    for changes, warned in (
+        (dict(model_ema=True), True),
+        (dict(model_ema=True, model_ema_decay=1.0), True),
+        (dict(model_ema=True, model_ema_decay=0.8), False),
+        (dict(model_ema=True, model_ema_warmup=True), False),
+        ({}, False),
+    ):
+        settings = FinetuneSettings.from_values(SMALL, args, changes)
+        assert (average_that_stays(settings, 3) is not None) == warned
+    said: list[str] = []
+    run(tmp_path, echo=said.append, **args, model_ema=True)
+    assert any("model_ema_decay 0.9998 the average spans about 5,000 updates, and this run has 6" in s for s in said)
+
+
+def test_batch_norm_over_one_image_is_one_line(tmp_path):
+    args = dict(model="resnet10t", epochs=1, warmup_epochs=0, limit=4, batch_size=1)
+    with pytest.raises(
+        InputError, match=r"batch norm of resnet10t cannot train on 1 image.* --batch-size of 2 or more"
+    ):
+        run(tmp_path, **args)
+
+
+def test_a_network_for_other_channels_is_refused_when_it_is_built(tmp_path):
+    with pytest.raises(InputError, match=r"resnet10t takes images of 1 channel\(s\) and the images have 3"):
+        run(tmp_path, model="resnet10t", model_args={"in_chans": 1})
+    grey = timm.create_model("resnet10t", in_chans=1, num_classes=0)
+    torch.save(grey.state_dict(), tmp_path / "grey.pth")
+    with pytest.raises(InputError, match=r"resnet10t takes images of 1 channel\(s\) and the images have 3"):
+        run(tmp_path, tmp_path / "grey.pth", model="resnet10t", model_args={"in_chans": 1})
+
+
+@pytest.mark.parametrize("kind", ["finetune", "pretrain"])
+def test_a_run_of_a_network_from_a_folder_reads_without_the_folder(tmp_path, kind):
+    model = timm.create_model("resnet14t", num_classes=0, **TINY["model_args"])
+    source = tmp_path / "source"
+    timm.models.save_for_hf(model, source, model_args=TINY["model_args"])
+    args = dict(model=f"local-dir:{source}", epochs=1, warmup_epochs=0)
+    if kind == "finetune":
+        folder = run(tmp_path, **args)
+    else:
+        settings = PretrainSettings.from_values({**TINY, "model_args": {}}, args)
+        folder = pretrain(settings, output=tmp_path, experiment="f", echo=lambda _: None).path
+    source.rename(tmp_path / "elsewhere")
+    report = a2mim.load_encoder(folder)[1]
+    assert (report.arch, report.coverage) == ("resnet14t", 1.0)
+    assert report.model_args["channels"] == TINY["model_args"]["channels"]
+    assert yaml.safe_load((folder / "args.yaml").read_text())["model"] == "resnet14t"
+    with pytest.raises(InputError, match=r"local-dir:.*source"):
+        run(tmp_path, model=f"local-dir:{source}")
