@@ -31,9 +31,13 @@ def start_workers(loader: DataLoader[Any]) -> Iterator[Any]:
     ``settle_worker``).
     """
     before = set(multiprocessing.active_children())
+    forked = multiprocessing.get_start_method() == "fork"
+    # a worker that a signal meets before it is settled would die; the blocked signals of a fork wait until then
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signals.ASKING if forked else ())
     try:
         return iter(loader)
     finally:  # also where the constructor failed after it had started some
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         _STARTED.update(dict.fromkeys(set(multiprocessing.active_children()) - before, os.getpid()))
         # functions registered last run first: before those of multiprocessing and torch, which wait for the workers
         atexit.unregister(stop_workers)
@@ -62,6 +66,7 @@ def settle_worker(_: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     # the first SIGTERM may be the job system's; a second one is the loader's
     signal.signal(signal.SIGTERM, lambda number, _: signal.signal(number, signal.SIG_DFL))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.ASKING)
     threading.Thread(target=_follow, name="a2mim-parent", daemon=True).start()
 
 

@@ -254,7 +254,9 @@ def _resume(values, folder):
 def test_another_number_of_processes_goes_on_when_the_batch_stays(tmp_path):
     folder = tmp_path / "two" / "r"
     together(2, _train, PretrainSettings, {**MIM, "batch_size": 8, "epochs": 1, "warmup_epochs": 0}, tmp_path / "two")
-    with pytest.raises(InputError, match=r"batches of 16 images over 2 processes.*8 images in each of 1"):
+    with pytest.raises(
+        InputError, match=r"with 16 \(8 x 1 x 2\) images per update and cannot continue with 8 \(8 x 1 x 1\)"
+    ):
         _resume({**MIM, "batch_size": 8, "warmup_epochs": 0}, folder)
     _resume({**MIM, "batch_size": 16, "warmup_epochs": 0}, folder)
     assert read_checkpoint(folder / "last.pth.tar")["epoch"] == 2
