@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from a2mim.commands import analyze, checkpoint, finetune, pretrain
+from a2mim.commands._common import command_line
 from tests.a2mim.test_pretraining import TINY
 
 COMMANDS = {
@@ -61,6 +62,7 @@ def test_training_leaves_pictures_and_names_the_next_command(runs):
     assert (runs / "f" / "curve.pdf").is_file()
     begin = json.loads((runs / "f" / "log.jsonl").read_text().splitlines()[0])
     assert (begin["event"], begin["start"]) == ("begin", f"from {runs / 'p'}")
+    assert (begin["command"], begin["recipe"]) == (command_line(), "fashion-finetune")
     output = call("pretrain", *NET, *FAST, "--output", runs, "--experiment", "p")
     assert f"next: a2mim-finetune {runs / 'p-2'}" in output
 
@@ -191,10 +193,10 @@ def one_line(command, *arguments, code=2):
         (["--mask-layer", "stage9"], "has no site 'stage9'; its sites: input, stem, block1"),
         (["--mask-patch-size", "5"], "5 pixels does not divide an image of 32x32"),
         (["-c", "fashion-vti"], "no recipe 'fashion-vti'"),
-        (["--epochs", "1", "--warmup-epochs", "3"], "lower --warmup-epochs"),
+        (["--epochs", "1", "--warmup-epochs", "3"], "must be smaller than --epochs 1"),
         (["--resume", "/not/there"], "nothing to resume"),
         (["--model-args", "depth"], "'depth' is not of the form KEY=VALUE"),
-        (["--model-args", "depths=[1, 2"], "'[1, 2' in 'depths=[1, 2' is no value"),
+        (["--model-args", "depths=[1, 2"], "'[1, 2' in 'depths=[1, 2' is not a value"),
     ],
 )
 def test_mistakes_in_pretraining(tmp_path, arguments, message):
