@@ -304,7 +304,7 @@ def test_presets_are_listed(command, name):
     ("arguments", "message"),
     [
         (["--seeds", "0,x"], "seeds '0,x' must be whole numbers"),
-        (["--seeds", "1", "1"], "name one of them twice"),
+        (["--seeds", "1", "1"], "contain a number twice"),
         (["--seeds", "1", "--resume", "/not/there"], "no trials to resume"),
         (["--knn", "--resume"], "--knn trains nothing"),
         (["--knn", "--linear"], "give one of them"),  # --linear was passed over

@@ -44,7 +44,7 @@ def value_of(entry, hint, draw):
         return [draw.choice(["0.1", "0.5", "1", "-1", "x"]) for _ in range(number)]
     if choices and draw.random() < 0.9:
         return [draw.choice(choices)]
-    if draw.random() < 0.2:
+    if draw.random() < 0.1:
         return [draw.choice(ODD)]
     low, high = between or (0, 2)
     high = min(high, 8 * max(low, 1))
@@ -52,11 +52,11 @@ def value_of(entry, hint, draw):
 
 
 def flags_of(settings, draw):
-    """Between none and five random flags of a command."""
+    """Up to three random flags of a command."""
     hints = typing.get_type_hints(settings)
     entries = [entry for entry in dataclasses.fields(settings) if entry.name not in LEFT_OUT]
     words = []
-    for entry in draw.sample(entries, draw.randint(0, 5)):
+    for entry in draw.sample(entries, draw.randint(0, 3)):
         flag = "--" + entry.name.replace("_", "-")
         value = value_of(entry, hints[entry.name], draw)
         words += [draw.choice([flag, flag.replace("--", "--no-", 1)])] if not value else [flag, *value]
