@@ -7,22 +7,17 @@ Images are normalised: (pixel - mean) / std.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torchvision.transforms.functional import gaussian_blur
 
+from a2mim.choices import FILLS, ROUNDINGS
 from a2mim.errors import InputError
 
 CELLS = 7  # along a side, in the paper: 32 pixels of 224
-FILLS = ("image-mean", "visible-mean", "dataset-mean", "zero", "black", "blur", "noise")
-ROUNDINGS: Mapping[str, Callable[[float], int]] = {
-    "ceil": math.ceil,
-    "floor": math.floor,
-    "nearest": lambda number: math.floor(number + 0.5),
-}
 
 
 def random_mask(

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from typing import Any
 
 import torch
 from torch import nn
 
+from a2mim.choices import FILLS, TOKENS
 from a2mim.encoders import sites
 from a2mim.encoders.build import build_encoder, default_img_size
 from a2mim.errors import InputError
-from a2mim.masking import FILLS, fill_masked
-
-TOKENS = ("add", "replace", "none")
+from a2mim.masking import fill_masked
 
 
 class LinearHead(nn.Module):
@@ -83,13 +82,9 @@ class MaskedImageModel(nn.Module):
             self.mask_token.requires_grad_(False)
         self.head = LinearHead(self.output.layout.channels, total_stride(img_size, self.output.layout.grid))
         self.checkpointed = False
-        self._last_pass = ExitStack()
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """As in timm: keep fewer activations, and compute the others again in the backward pass.
-
-        The token is needed again there, so its hook then stays until the next pass.
-        """
+        """As in timm: keep fewer activations, and recompute the others in the backward pass."""
         self.encoder.set_grad_checkpointing(enable)  # type: ignore[operator]
         self.checkpointed = enable
 
@@ -107,7 +102,7 @@ class MaskedImageModel(nn.Module):
         }
 
     def forward(self, images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Hide, encode with the token, reconstruct.
+        """Hide, encode with the token, reconstruct (section 4).
 
         Args:
             images: (B, 3, H, W), normalised; the hidden part is replaced here and never reaches the encoder.
@@ -115,31 +110,21 @@ class MaskedImageModel(nn.Module):
 
         Returns:
             Normalised RGB (B, 3, H, W), predicted for visible pixels too.
+
+        Raises:
+            InputError: images of another size than ``img_size``, or a mask that does not divide it.
         """
+        height, width = self._size_of(images)
+        x_mask = fill_masked(images, mask, self.fill, mean=self.mean, std=self.std)  # (B, 3, H, W)
+        token = functools.partial(self.add_token, mask=mask)  # z -> z_mask = z + T·D(M)
+        z = self.site.encode(self.encoder, x_mask, token, self.output, recomputed=self.checkpointed)  # (B, C, h, w)
+        return self.head(z)[..., :height, :width]  # the last row and column of features may be padding
+
+    def _size_of(self, images: torch.Tensor) -> tuple[int, int]:
         height, width = images.shape[-2:]
         if (height, width) != self.img_size:
             raise InputError(f"images of {height}x{width} pixels given to a model for {self.img_size}")
-        filled = fill_masked(images, mask, self.fill, mean=self.mean, std=self.std)
-        reached = []
-
-        def add_token(branch: int, features: torch.Tensor) -> torch.Tensor:
-            reached.append(branch)
-            return self.add_token(branch, features, mask)
-
-        if self.site.module == sites.IMAGE:
-            filled = add_token(0, filled)
-        self._last_pass.close()
-        with ExitStack() as hooks:
-            hooks.enter_context(self.site.apply(self.encoder, add_token))
-            features = self.output.of(self.encoder, filled)
-            if self.checkpointed and features.requires_grad:
-                self._last_pass = hooks.pop_all()
-        if not reached:  # timm takes a stage to pieces when it checkpoints it
-            raise InputError(
-                f"with checkpointed gradients the site '{self.site.name}' is passed by; name the last module inside "
-                f"it, as in --mask-layer {self.site.module}.1"
-            )
-        return self.head(features)[..., :height, :width]
+        return height, width
 
     def add_token(self, branch: int, features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """z + T·D(M), or the replacing forms: the features at the site, with the token where the mask is True.

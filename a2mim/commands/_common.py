@@ -18,9 +18,10 @@ from typing import Any
 import click
 import yaml
 
-from a2mim import distributed, signals
+from a2mim import distributed, recipes, signals
 from a2mim.errors import InputError, Preempted, RunError
-from a2mim.settings import S, how_many
+from a2mim.options import how_many
+from a2mim.settings import S
 
 SHORT = {"batch_size": ("-b",), "workers": ("-j",)}
 _FORESEEN = (InputError, RunError, OSError, KeyboardInterrupt)
@@ -97,9 +98,7 @@ def list_recipes(program: str) -> Callable[[Callable[..., None]], Callable[..., 
 
     def show(context: click.Context, _: click.Parameter, wanted: bool) -> None:
         if wanted and not context.resilient_parsing:
-            from a2mim import recipes
-
-            for name, line in recipes.listing(program, recipe_folders()):
+            for name, line in recipes.listing(program):
                 click.echo(f"{name:<26} {line}")
             context.exit()
 
@@ -159,40 +158,9 @@ def key_values(pairs: Iterable[str]) -> dict[str, Any]:
     return values
 
 
-def recipe_folders() -> list[Path]:
-    """The folders of the presets."""
-    from importlib.resources import files
-
-    return [Path(str(files("a2mim.experiments") / "recipes"))]
-
-
 def resolve(kind: type[S], config: str | None, begun: Path | None, values: dict[str, Any]) -> S:
-    """The settings of a run: flags override the recipe, which overrides a run to resume; prints the differences."""
-    from a2mim import recipes
-
-    layers = {}
-    if begun is not None:
-        layers[f"{begun / 'args.yaml'}"] = recipes.read(begun / "args.yaml")
-    if config is not None:
-        recipe = recipes.read(recipes.find(config, recipe_folders()))
-        if begun is not None and "method" not in recipe:
-            recipe = _lent(recipe, layers[f"{begun / 'args.yaml'}"])
-        layers["the recipe"] = recipe
-    settings = kind.from_values(*layers.values(), values)
-    for where, recipe in layers.items():
-        for line in recipes.differences(recipe, settings.as_values(), where):
-            click.echo(line)
-    return settings
-
-
-def _lent(recipe: dict[str, Any], begun: dict[str, Any]) -> dict[str, Any]:
-    """The settings of another method's recipe that apply to the run to resume, as they did when it started."""
-    if begun.get("method") in (None, "a2mim"):
-        return recipe
-    from a2mim import methods
-
-    aside = methods.unused(begun["method"]) | methods.METHODS[begun["method"]].defaults.keys()
-    return {key: value for key, value in recipe.items() if key not in aside}
+    """The settings of a run (see ``recipes.resolve``); prints how they differ from the recipe."""
+    return recipes.resolve(kind, config, begun, values, click.echo)
 
 
 def resumed_run(resume: str | None, output: str, experiment: str) -> Path | None:

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -42,6 +42,7 @@ class Site:
     before: bool
     layouts: tuple[Layout, ...]
     members: tuple[int, ...] = (0,)
+    _kept: ExitStack = field(default_factory=ExitStack, init=False, repr=False, compare=False)
 
     @property
     def layout(self) -> Layout:
@@ -56,6 +57,47 @@ class Site:
     @property
     def grid(self) -> tuple[int, int]:
         return self.layout.grid
+
+    def encode(
+        self,
+        encoder: nn.Module,
+        images: torch.Tensor,
+        change: Callable[[int, torch.Tensor], torch.Tensor],
+        output: Output,
+        *,
+        recomputed: bool = False,
+    ) -> torch.Tensor:
+        """The last map (B, C, h, w) of images (B, 3, H, W), with the features at this site changed on the way.
+
+        Args:
+            encoder: timm model; it runs as it is.
+            images: what the encoder sees.
+            change: (i, features) -> features, for map number i of ``layouts``.
+            output: where the last map is.
+            recomputed: the backward pass recomputes activations and so needs the change again: the hook then stays
+                until the next call, instead of being removed when this one ends.
+
+        Raises:
+            InputError: the encoder did not pass the site.
+        """
+        reached = []
+
+        def changed(branch: int, features: torch.Tensor) -> torch.Tensor:
+            reached.append(branch)
+            return change(branch, features)
+
+        self._kept.close()
+        with ExitStack() as hooks:
+            hooks.enter_context(self.apply(encoder, changed))
+            features = output.of(encoder, changed(0, images) if self.module == IMAGE else images)
+            if recomputed and features.requires_grad:
+                self._kept.push(hooks.pop_all())
+        if not reached:  # timm runs the parts of a stage one by one when it checkpoints the stage
+            raise InputError(
+                f"with checkpointed gradients, timm does not run the site '{self.name}' as a whole: name the last "
+                f"module inside it, for example --mask-layer {self.module}.1"
+            )
+        return features
 
     @contextmanager
     def apply(self, encoder: nn.Module, change: Callable[[int, torch.Tensor], torch.Tensor]) -> Iterator[None]:

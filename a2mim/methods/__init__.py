@@ -1,18 +1,18 @@
-"""The methods of pre-training (``--method``): what a step computes, and the settings that make up each.
+"""The methods of pre-training (``--method``): what a training step computes.
 
-To add a method, write a ``Method`` in a file of its own and list it here and in ``a2mim.settings.METHODS``.
+To add a method, write a ``Method`` in its own file, list it here, and add its settings to ``a2mim.method_settings``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from a2mim.methods.a2mim import A2MIM
-from a2mim.methods.inpainting import Inpainting
-from a2mim.methods.masked import MaskedMethod
-from a2mim.methods.method import Method
-from a2mim.methods.mocov3 import MoCoV3
-from a2mim.methods.simmim import SimMIM
+from .a2mim import A2MIM
+from .inpainting import Inpainting
+from .masked import MaskedMethod
+from .method import Method
+from .mocov3 import MoCoV3
+from .simmim import SimMIM
 
 METHODS: Mapping[str, type[Method]] = {
     "a2mim": A2MIM,
@@ -21,17 +21,7 @@ METHODS: Mapping[str, type[Method]] = {
     "mocov3": MoCoV3,
 }
 
-__all__ = ["METHODS", "MaskedMethod", "Method", "masked_method", "unused", "users"]
-
-
-def unused(name: str) -> frozenset[str]:
-    """Settings that other methods use and this one does not."""
-    return frozenset().union(*(method.uses for method in METHODS.values())) - METHODS[name].uses
-
-
-def users(setting: str) -> str:
-    """Names of the methods that use a setting, for messages."""
-    return ", ".join(name for name, method in METHODS.items() if setting in method.uses)
+__all__ = ["METHODS", "MaskedMethod", "Method", "masked_method"]
 
 
 def masked_method(name: str) -> type[MaskedMethod] | None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from a2mim.losses import LossSettings
-from a2mim.methods.masked import MaskedMethod
-from a2mim.methods.method import Encoder
 from a2mim.settings import PretrainSettings
+
+from .masked import MaskedMethod
+from .method import Encoder
 
 
 class A2MIM(MaskedMethod):
@@ -20,13 +18,6 @@ class A2MIM(MaskedMethod):
         The paper writes z + T·D(M). The published recipes replace, z·(1 − D(M)) + γ·z·D(M) + T·D(M), with γ starting at
         10⁻⁶ or left out: ``token`` replace, ``gamma``.
     """
-
-    defaults: ClassVar = {"mask_layer": "auto", "fill": "image-mean", "token": "add", "loss": "paper"}
-    uses = MaskedMethod.uses | {
-        *("mask_layer", "mask_patch_size", "mask_round", "token", "mask_token_lr_scale"),
-        *("gamma", "gamma_lr_scale", "gamma_weight_decay"),
-        *("loss", *LossSettings.__dataclass_fields__),
-    }
 
     @classmethod
     def site_and_token(cls, settings: PretrainSettings, encoder: Encoder) -> tuple[str, str]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 
 from a2mim.masking import square_mask
-from a2mim.methods.masked import MaskedMethod
-from a2mim.methods.method import Encoder
 from a2mim.settings import PretrainSettings
+
+from .masked import MaskedMethod
+from .method import Encoder
 
 
 class Inpainting(MaskedMethod):
@@ -20,8 +21,6 @@ class Inpainting(MaskedMethod):
         set there. Their decoder and their adversarial loss have no part in this comparison: the head is the linear one
         of all methods here.
     """
-
-    defaults: ClassVar = {"mask_ratio": 0.25, "fill": "dataset-mean", "token": "none", "loss": "inpainting"}
 
     @classmethod
     def site_and_token(cls, settings: PretrainSettings, encoder: Encoder) -> tuple[str, str]:

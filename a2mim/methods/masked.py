@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 
@@ -12,16 +12,16 @@ from a2mim.data import Batch
 from a2mim.distributed import share, world
 from a2mim.losses import MIMLoss
 from a2mim.masking import auto_cell, mask_grid, random_mask
-from a2mim.methods.method import Encoder, Method, create_encoder, patch_embedding
 from a2mim.model import MaskedImageModel
 from a2mim.settings import PretrainSettings
+
+from .method import Encoder, Method, create_encoder, patch_embedding
 
 
 class MaskedMethod(Method):
     """One step: draw masks, reconstruct, compare. The methods differ in masks, fill, token, site and loss."""
 
     model: MaskedImageModel
-    uses: ClassVar[frozenset[str]] = frozenset({"mask_ratio", "fill", "picture_interval"})
 
     def __init__(self, model: MaskedImageModel, settings: PretrainSettings, lr: float, updates: int):
         super().__init__(model, settings, lr, updates)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
@@ -40,13 +40,9 @@ class Method(engine.BaseTask):
         lr: learning rate.
         updates: of the whole run.
 
-    Attributes:
-        defaults: settings that differ from those of ``PretrainSettings``; a recipe and flags go before them.
-        uses: settings that this method uses and others may not; what none lists is everybody's.
+    The settings that it uses, and its defaults, are in ``a2mim.method_settings``.
     """
 
-    defaults: ClassVar[Mapping[str, Any]] = {}
-    uses: ClassVar[frozenset[str]] = frozenset()
     best_metric = None  # a lower loss is not a better encoder (section 3.3)
     model: Any
 

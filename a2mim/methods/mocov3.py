@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +16,9 @@ from torch import nn
 from a2mim.data import Batch, two_views
 from a2mim.distributed import gather
 from a2mim.errors import InputError
-from a2mim.methods.method import Encoder, Method, create_encoder, patch_embedding
 from a2mim.settings import PretrainSettings
+
+from .method import Encoder, Method, create_encoder, patch_embedding
 
 
 class MoCoV3(Method):
@@ -29,8 +30,6 @@ class MoCoV3(Method):
         other as the ResNet (1.0, two layers, no norm at the end). Position embeddings are timm's, learned, not fixed.
     """
 
-    defaults: ClassVar = {"scale": (0.08, 1.0)}
-    uses = frozenset({"moco_temperature", "moco_momentum", "moco_dim", "moco_mlp_dim", "freeze_patch_embed"})
     model: MomentumContrast
 
     def __init__(self, model: MomentumContrast, settings: PretrainSettings, lr: float, updates: int):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from torch import nn
 
 from a2mim.errors import InputError
-from a2mim.methods.masked import MaskedMethod
-from a2mim.methods.method import Encoder, patch_embedding
 from a2mim.model import MaskedImageModel
 from a2mim.settings import PretrainSettings
+
+from .masked import MaskedMethod
+from .method import Encoder, patch_embedding
 
 SITES = ("input", "stem")
 
@@ -25,9 +24,6 @@ class SimMIM(MaskedMethod):
     Notes:
         One mask ratio and cell of 32 pixels stand for all encoders, as in the paper.
     """
-
-    defaults: ClassVar = {"mask_layer": "auto", "fill": "zero", "token": "auto", "loss": "simmim"}
-    uses = MaskedMethod.uses | {"mask_layer", "mask_patch_size", "mask_round", "token", "mask_token_lr_scale"}
 
     @classmethod
     def site_and_token(cls, settings: PretrainSettings, encoder: Encoder) -> tuple[str, str]:

@@ -124,6 +124,8 @@ def _undecayed(model: nn.Module, trained: list[tuple[str, nn.Parameter]], rule: 
         vit = any(name.endswith(("pos_embed", "cls_token")) for name, _ in trained)
         pattern = re.compile(OFFICIAL_UNDECAYED_VIT if vit else OFFICIAL_UNDECAYED)
         return {name for name, _ in trained if pattern.search(name)}
+    if rule == "none":
+        return set()
     names = {name for name, parameter in trained if parameter.ndim <= 1 or name.endswith(".bias")}
     for prefix, module in (("", model), ("encoder.", getattr(model, "encoder", None))):
         if hasattr(module, "no_weight_decay"):

@@ -283,12 +283,9 @@ def nearest(program: str, values: Mapping[str, Any]) -> tuple[str | None, dict[s
 @functools.cache
 def _presets(program: str) -> dict[str | None, dict[str, Any]]:
     """The settings of each preset of a command, as args.yaml holds them; None: the defaults."""
-    from importlib.resources import files
-
     kind = PretrainSettings if program == "a2mim-pretrain" else FinetuneSettings
-    folder = Path(str(files("a2mim.experiments") / "recipes"))
     read: dict[str | None, dict[str, Any]] = {None: {}}
-    read |= {name: recipes.read(folder / f"{name}.yaml") for name, _ in recipes.listing(program, [folder])}
+    read |= {name: recipes.read(recipes.find(name)) for name, _ in recipes.listing(program)}
     whole = {name: kind.from_values(values).as_values() for name, values in read.items()}
     return {name: yaml.safe_load(yaml.safe_dump(values)) for name, values in whole.items()}
 

@@ -12,12 +12,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 
 import click
 import numpy as np
-import yaml
 
 from a2mim.experiments.benchmarks.throughput import Conditions, Net, compare, peak_megabytes, write_jpegs
 
@@ -30,9 +28,11 @@ NETS = (
 
 def nets() -> tuple[Net, ...]:
     """The two networks of the demo, by their recipes, and two of the paper."""
+    from a2mim import recipes
+
     small = []
     for name in ("fashion-resnet", "fashion-vit"):
-        recipe = yaml.safe_load((resources.files("a2mim.experiments") / "recipes" / f"{name}.yaml").read_text())
+        recipe = recipes.read(recipes.find(name))
         small.append(
             Net(
                 name,

@@ -4,8 +4,6 @@ The tables below are typed from the paper (A1, A2, section 5.2, Tables 1 and 2),
 """
 
 import re
-from importlib.resources import files
-from pathlib import Path
 
 import pytest
 import timm
@@ -19,7 +17,7 @@ from a2mim.settings import FinetuneSettings, PretrainSettings
 from a2mim.training.mixing import create_criterion
 from a2mim.training.optimisation import create_optimizer, create_scheduler
 
-FOLDER = Path(str(files("a2mim.experiments") / "recipes"))
+FOLDER = recipes.folder()
 PRESETS = sorted(FOLDER.glob("*.yaml"))
 KINDS = {"a2mim-pretrain": PretrainSettings, "a2mim-finetune": FinetuneSettings}
 
@@ -262,19 +260,19 @@ def test_moco_v3_has_its_own_settings(name):
 
 
 def test_presets_are_listed_with_what_they_say_of_themselves():
-    found = {program: dict(recipes.listing(program, [FOLDER])) for program in KINDS}
+    found = {program: dict(recipes.listing(program)) for program in KINDS}
     assert found["a2mim-pretrain"]["paper-resnet50"].startswith("A2MIM pre-training of ResNet-50 on ImageNet-1K")
     assert "rsb-a3" in found["a2mim-finetune"]
     assert sorted([*found["a2mim-pretrain"], *found["a2mim-finetune"]]) == sorted(path.stem for path in PRESETS)
 
 
 def test_a_recipe_is_found_by_name_or_path(tmp_path):
-    assert recipes.find("fashion-vit", [FOLDER]) == FOLDER / "fashion-vit.yaml"
+    assert recipes.find("fashion-vit") == FOLDER / "fashion-vit.yaml"
     mine = tmp_path / "mine.yaml"
     mine.write_text("epochs: 3\n")
-    assert recipes.read(recipes.find(str(mine), [FOLDER])) == {"epochs": 3}
+    assert recipes.read(recipes.find(str(mine))) == {"epochs": 3}
     with pytest.raises(InputError, match=r"no recipe 'fashion-vitt'.*presets fashion-vit,"):
-        recipes.find("fashion-vitt", [FOLDER])
+        recipes.find("fashion-vitt")
 
 
 @pytest.mark.parametrize("text", ["- a\n- b\n", "a: [1, 2\n", "just text"])

@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from a2mim import losses, masking, model
 from a2mim.errors import InputError
-from a2mim.settings import FILLS, ROUNDINGS, FinetuneSettings, PretrainSettings
+from a2mim.losses import LossSettings
+from a2mim.settings import FinetuneSettings, PretrainSettings
 
 
 def test_defaults_are_the_papers():
@@ -39,7 +39,7 @@ def test_arguments_of_the_model_are_joined_unless_the_model_is_another():
     [
         ({"mask_ration": 0.5}, "unknown setting 'mask_ration'; did you mean 'mask_ratio'?"),
         ({"mask_ratio": 1.2}, "mask_ratio 1.2 is outside 0 to 1"),
-        ({"test_img_size": 224}, "setting 'test_img_size' is one of a2mim-finetune, not of a2mim-pretrain"),
+        ({"test_img_size": 224}, "setting 'test_img_size' belongs to a2mim-finetune, not to a2mim-pretrain"),
         ({"epochs": 0}, "epochs 0 is outside 1 or more"),
         ({"epochs": 2.5}, "write a whole number"),
         ({"epochs": "many"}, "epochs cannot be 'many'"),
@@ -73,17 +73,21 @@ def test_values_round_trip():
     assert PretrainSettings.from_values(settings.as_values()) == settings
 
 
-def test_names_and_choices_are_those_of_the_modules_that_use_them():
-    # settings.py imports no torch, so it repeats them; this holds the two together
-    assert FILLS == masking.FILLS
-    assert tuple(masking.ROUNDINGS) == ROUNDINGS
+def test_the_settings_of_the_loss_are_those_of_the_loss():
     fields = {field.name: field for field in dataclasses.fields(PretrainSettings)}
-    assert fields["token"].metadata["choices"] == ("auto", *model.TOKENS)
-    of_loss = {field.name: field for field in dataclasses.fields(losses.LossSettings)}
-    own = {name for name in fields if name.startswith(("loss_", "freq_"))}
-    assert own == set(of_loss)
-    for name in own:
-        assert fields[name].metadata["choices"] == tuple(of_loss[name].metadata.get("choices") or ())
+    for setting in dataclasses.fields(LossSettings):
+        assert fields[setting.name].default is None  # the preset's
+        assert fields[setting.name].type == f"{setting.type} | None"
+        assert fields[setting.name].metadata == setting.metadata
+
+
+@pytest.mark.parametrize("kind", [PretrainSettings, FinetuneSettings])
+def test_every_help_text_is_one_short_sentence(kind):
+    for field in dataclasses.fields(kind):
+        text = field.metadata["help"]
+        assert text[0].isupper(), field.name
+        assert text.endswith("."), field.name
+        assert len(text) <= 110, field.name
 
 
 def test_loss_changes_are_those_that_were_given():

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from a2mim.errors import InputError
-from a2mim.losses import DISTANCES, PRESETS, MIMLoss, frequency_loss, mirror_counts
+from a2mim.losses import DISTANCES, PRESETS, MIMLoss
 from a2mim.masking import random_mask, resize_mask
 
 # --- the equations, letter by letter ---------------------------------------------------------------------------------
@@ -137,45 +137,6 @@ def test_the_letter_of_equations_3_to_5_is_within_reach():
     letter = sum(abs(value) * abs(value) for spectrum in spectra for value in spectrum.flat)
     loss = MIMLoss(loss_freq="l1", freq_max="none", freq_norm="backward")
     assert 60 * loss(prediction, target, mask)["frequency"].item() == pytest.approx(letter, rel=1e-12)
-
-
-# --- the half spectrum -----------------------------------------------------------------------------------------------
-
-
-def full_transform(blended, target, s):
-    """Eqs. 4 and 5 on the full spectra of both images, with autograd through all of it."""
-    spectrum = torch.fft.fft2(blended, norm=s["norm"]) - torch.fft.fft2(target, norm=s["norm"])
-    if s["ave_spectrum"]:
-        spectrum = spectrum.mean(0, keepdim=True)
-    omega = spectrum.detach().abs() ** s["alpha"]
-    if s["maximum"] == "image":
-        omega = omega / omega.amax((2, 3), keepdim=True)
-    if s["maximum"] == "batch":
-        omega = omega / omega.max()
-    return (omega * spectrum.abs() ** {"l1": 1, "l2": 2}[s["distance"]]).mean()
-
-
-@pytest.mark.parametrize("size", [(224, 224), (32, 32), (33, 47), (31, 8), (8, 31), (1, 1), (5, 2)])
-@pytest.mark.parametrize("distance", ["l1", "l2"])
-@pytest.mark.parametrize("maximum", ["image", "batch", "none"])
-@pytest.mark.parametrize("ave_spectrum", [False, True])
-@pytest.mark.parametrize("norm", ["ortho", "backward", "forward"])
-def test_half_spectrum_equals_full_transform(size, distance, maximum, ave_spectrum, norm):
-    chosen = {"distance": distance, "maximum": maximum, "ave_spectrum": ave_spectrum, "norm": norm, "alpha": 1.0}
-    prediction, target, _ = example((2, 3, *size), (1, 1))
-    prediction.requires_grad_()
-    expected = full_transform(prediction, target, chosen)
-    (slope,) = torch.autograd.grad(expected, prediction)
-    single = prediction.detach().float().requires_grad_()
-    got = frequency_loss(single - target.float(), **chosen)
-    (got_slope,) = torch.autograd.grad(got, single)
-    assert got.item() == pytest.approx(expected.item(), rel=1e-6)
-    assert (got_slope - slope).norm() <= 1e-6 * slope.norm()
-
-
-@pytest.mark.parametrize("width", range(1, 9))
-def test_mirror_counts_every_column_once(width):
-    assert mirror_counts(width, torch.zeros(1)).sum() == width
 
 
 # --- the published code ----------------------------------------------------------------------------------------------
@@ -362,7 +323,7 @@ def test_autocast_is_off_inside(monkeypatch):
         seen.append(torch.is_autocast_enabled("cpu"))
         return resize_mask(mask, size)
 
-    monkeypatch.setattr("a2mim.losses.resize_mask", watched)
+    monkeypatch.setattr("a2mim.losses.whole.resize_mask", watched)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         MIMLoss()(*example())
         assert torch.is_autocast_enabled("cpu")
@@ -387,30 +348,6 @@ def test_the_same_on_a_gpu(name):
 
 
 # --- wrong input -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"loss_spa": "huber"}, "loss_spa 'huber'.*l1, l2, focal-l1"),
-        ({"loss_freq": "mse"}, "l1, l2, focal-l1"),
-        ({"freq_blend": None}, "prediction, target, mixed, mean, none"),
-        ({"freq_weight": True}, "focal, none"),
-        ({"freq_max": "channel"}, "image, batch, none"),
-        ({"freq_norm": "orthogonal"}, "ortho, backward, forward"),
-        ({"freq_lambda": -0.1}, "freq_lambda -0.1.*0 or more"),
-        ({"freq_lambda": math.nan}, "0 or more"),
-        ({"freq_alpha": math.inf}, "0 or more"),
-        ({"freq_alpha": "1"}, "a number"),
-        ({"freq_visible_weight": 1.5}, "0 to 1"),
-        ({"freq_log": "no"}, "freq_log 'no'.*true, false"),
-        ({"freq_ave_spectrum": 1}, "true, false"),
-        ({"lambda_": 1}, "unknown setting 'lambda_'.*freq_lambda"),
-    ],
-)
-def test_wrong_settings_name_what_is_allowed(wrong, message):
-    with pytest.raises(InputError, match=message):
-        MIMLoss(**wrong)
 
 
 def test_unknown_preset_lists_the_known_ones():
