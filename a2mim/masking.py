@@ -1,4 +1,4 @@
-"""Patch masks and what is put in the place of hidden patches (section 4 of the paper).
+"""Patch masks, and what hidden patches are replaced with (section 4 of the paper, arXiv:2205.13943).
 
 A mask is a bool tensor (B, h, w) over the cells of an image, True = hidden.
 Images are normalised: (pixel - mean) / std.
@@ -6,6 +6,7 @@ Images are normalised: (pixel - mean) / std.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from a2mim.choices import FILLS, ROUNDINGS
 from a2mim.errors import InputError
 
 CELLS = 7  # along a side, in the paper: 32 pixels of 224
+FAR = 1.5  # a default cell that differs from the paper's share of the image by more than this factor is reported
 
 
 def random_mask(
@@ -34,14 +36,19 @@ def random_mask(
         batch: number of images B.
         grid: cells (h, w).
         ratio: share of hidden cells, 0 to 1 (the paper uses 0.6).
-        generator: source of randomness; the mask lies on its device (the CPU without one).
-        rounding: ``ceil`` (SimMIM's and the published code's), ``floor`` or ``nearest`` (halves go up).
+        generator: source of randomness; the mask is on its device (without one, on the CPU).
+        rounding: ``ceil`` (as SimMIM, arXiv:2111.09886, and the published code), ``floor`` or ``nearest`` (halves up).
 
     Returns:
         bool (B, h, w), True = masked.
 
     Raises:
         InputError: ratio outside 0 to 1, an empty grid, or an unknown rounding.
+
+    Examples:
+        >>> mask = random_mask(4, (7, 7), 0.6, torch.Generator().manual_seed(0))
+        >>> mask.shape, mask.sum(dim=(1, 2)).tolist()
+        (torch.Size([4, 7, 7]), [30, 30, 30, 30])
     """
     _check_ratio(ratio)
     if min(grid) < 1:
@@ -59,13 +66,13 @@ def random_mask(
 def square_mask(
     batch: int, img_size: tuple[int, int], ratio: float, generator: torch.Generator | None = None
 ) -> torch.Tensor:
-    """One square for each image, at any pixel with equal probability: the mask of inpainting.
+    """One square per image, at any pixel with equal probability: the mask of inpainting (arXiv:1604.07379).
 
     Args:
         batch: number of images B.
         img_size: (H, W) in pixels.
         ratio: share of the area; the side is √(ratio·H·W), rounded to a pixel.
-        generator: source of randomness; the mask lies on its device (the CPU without one).
+        generator: source of randomness; the mask is on its device (without one, on the CPU).
 
     Returns:
         bool (B, H, W), True = masked.
@@ -77,7 +84,9 @@ def square_mask(
     height, width = img_size
     side = round(math.sqrt(ratio * height * width))
     if side > min(img_size):
-        raise InputError(f"a square of {ratio:g} of the area has {side} pixels a side, the image {height}x{width}")
+        raise InputError(
+            f"mask ratio {ratio:g} needs a square of {side}x{side} pixels, larger than the image ({height}x{width})"
+        )
     device = _device(generator)
     top, left = (
         torch.randint(length - side + 1, (batch, 1), generator=generator, device=device) for length in img_size
@@ -89,10 +98,68 @@ def square_mask(
     return rows[:, :, None] & cols[:, None, :]
 
 
-def auto_cell(side: int) -> int:
-    """Pixels of a mask cell when none are given: the divisor of the side nearest to a seventh of it (32 at 224)."""
-    divisors = [cell for cell in range(1, side + 1) if side % cell == 0]
-    return min(divisors, key=lambda cell: abs(math.log(cell * CELLS / side)))
+def auto_cell(img_size: int | tuple[int, int], stride: int = 1) -> int:
+    """Side of a mask cell in pixels if none is given: 32 at 224 pixels, as in the paper.
+
+    Of the multiples of ``stride`` that divide the image and are smaller than it, the nearest (by ratio) to a seventh of
+    its height.
+
+    Args:
+        img_size: side, or (H, W), in pixels.
+        stride: pixels along the side of one token of the network (``MaskedImageModel.mask_stride``).
+
+    Raises:
+        InputError: no such cell; the message has the nearest sizes of images that have one.
+
+    Examples:
+        >>> auto_cell(224, 16), auto_cell(224, 14), auto_cell(96, 16), auto_cell(518, 14)
+        (32, 28, 16, 14)
+    """
+    height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
+    cells = _fitting_cells(height, width, stride)
+    if cells:
+        return min(cells, key=lambda cell: abs(math.log(cell * CELLS / height)))
+    near = []
+    for step in (-1, 1):
+        sizes = itertools.takewhile(lambda size: size > 1, itertools.count(height + step, step))
+        near += [size for size in itertools.islice(sizes, 2 * height) if _fitting_cells(size, size, stride)][:1]
+    raise InputError(
+        f"images of {height}x{width} pixels cannot be divided into mask cells that are multiples of {stride} pixels, "
+        f"the stride of the network; use images of {' or '.join(map(str, near))} pixels, or give --mask-patch-size"
+    )
+
+
+def _fitting_cells(height: int, width: int, stride: int) -> list[int]:
+    """Multiples of the stride that divide an image and are smaller than it; single pixels only of tiny images."""
+    smallest = 1 if height <= CELLS * FAR else 2
+    side = math.gcd(height, width)
+    return [
+        cell for cell in range(stride, side + 1, stride) if side % cell == 0 and smallest <= cell < max(height, width)
+    ]
+
+
+def misfit(img_size: tuple[int, int], cell: int, stride: int) -> str | None:
+    """What is wrong with mask cells of ``cell`` pixels that cut through the tokens of a network, or None."""
+    if cell % stride == 0:
+        return None
+    fitting = _fitting_cells(*img_size, stride)
+    use = f"use {', '.join(map(str, fitting))}" if fitting else "no multiple divides these images"
+    return (
+        f"mask cells of {cell} pixels are not a multiple of the network's stride of {stride}: tokens are partly "
+        f"hidden; {use}"
+    )
+
+
+def unusual(img_size: tuple[int, int], cell: int, stride: int) -> str | None:
+    """What is unusual about a default cell that differs from a seventh of the image by more than a factor of 1.5."""
+    wanted = img_size[0] / CELLS
+    if 1 / FAR <= cell / wanted <= FAR:
+        return None
+    fitting = ", ".join(map(str, _fitting_cells(*img_size, stride)))
+    return (
+        f"mask cells have {cell} pixels, not about {wanted:.0f} (a seventh of {img_size[0]}): the multiples of "
+        f"{stride} that divide the image are {fitting}"
+    )
 
 
 def mask_grid(img_size: tuple[int, int], cell: int) -> tuple[int, int]:
@@ -100,6 +167,10 @@ def mask_grid(img_size: tuple[int, int], cell: int) -> tuple[int, int]:
 
     Raises:
         InputError: ``cell`` does not divide the image; the message lists the sizes that do.
+
+    Examples:
+        >>> mask_grid((224, 224), 32)
+        (7, 7)
     """
     height, width = img_size
     if cell < 1 or height % cell or width % cell:
@@ -114,8 +185,8 @@ def mask_grid(img_size: tuple[int, int], cell: int) -> tuple[int, int]:
 def resize_mask(mask: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     """D(M) of section 4: the mask (B, h, w) on another grid ``size``, by nearest neighbour; bool (B, *size).
 
-    On a finer grid every cell is repeated. On a coarser one each new cell takes the old cell at its upper left corner,
-    so choose a mask cell at least as large as the stride of the site.
+    On a finer grid every cell is repeated. On a coarser grid each new cell takes the old cell at its upper left corner,
+    so a mask cell should be a multiple of the stride of the site (see ``auto_cell``).
     """
     (batch, rows, cols), (height, width) = mask.shape, size
     if (rows, cols) == (height, width):
@@ -135,23 +206,23 @@ def replacement(
     std: Sequence[float] | None = None,
     generator: torch.Generator | None = None,
 ) -> torch.Tensor:
-    """What stands where an image is hidden.
+    """What hidden pixels are replaced with.
 
     Args:
         images: normalised images (B, 3, H, W).
         fill: ``image-mean`` the mean colour of each whole image, hidden pixels included (the paper: "mean RGB of the
             image"); ``visible-mean`` that of its visible pixels (needs ``mask``); ``dataset-mean`` or ``zero`` 0 after
             normalisation; ``black`` 0 before it (needs ``mean`` and ``std``); ``blur`` the image under a Gaussian of
-            sigma H/8; ``noise`` white noise of unit variance after normalisation; or a tensor of such a shape.
-        mask: bool (B, h, w), True = masked; used by ``visible-mean`` alone.
-        mean, std: normalisation of the images, one number for each channel, in units of [0, 1] pixels.
-        generator: for ``noise``; without one torch's own of the images' device.
+            sigma H/8; ``noise`` white noise of unit variance after normalisation; or a tensor.
+        mask: bool (B, h, w), True = masked; only ``visible-mean`` uses it.
+        mean, std: normalisation of the images, one number per channel, for pixels from 0 to 1.
+        generator: for ``noise``; without one, torch's default on the images' device.
 
     Returns:
         Tensor that broadcasts to (B, 3, H, W), on the images' device.
 
     Raises:
-        InputError: an unknown fill, or one whose needs are not given.
+        InputError: an unknown fill, or one whose ``mask``, ``mean`` or ``std`` is not given.
     """
     if isinstance(fill, torch.Tensor):
         return fill.to(images)
@@ -161,7 +232,7 @@ def replacement(
         if mask is None:
             raise InputError("fill 'visible-mean' needs a mask")
         visible = ~resize_mask(mask, images.shape[-2:])[:, None]
-        # an image that is hidden altogether has no visible mean: 0, the mean of the data set, stands in
+        # an image without visible pixels has no visible mean: it gets 0, the mean of the data set
         return (images * visible).sum((2, 3), keepdim=True) / visible.sum((2, 3), keepdim=True).clamp(min=1)
     if fill in ("dataset-mean", "zero"):
         return images.new_zeros(1, 1, 1, 1)
@@ -192,10 +263,19 @@ def fill_masked(
     Args:
         images: normalised images (B, 3, H, W).
         mask: bool (B, h, w), True = masked; h and w divide H and W.
-        fill: see ``replacement``, which also takes the further keywords ``mean``, ``std`` and ``generator``.
+        fill: see ``replacement``.
+        needs: ``mean``, ``std`` and ``generator`` of ``replacement``.
 
     Returns:
-        Images (B, 3, H, W); visible pixels are bit for bit the given ones.
+        Images (B, 3, H, W); visible pixels do not change.
+
+    Raises:
+        InputError: a mask that does not fit the images, or an unknown fill.
+
+    Examples:
+        >>> images, mask = torch.ones(1, 3, 4, 4), torch.tensor([[[True, False], [False, False]]])
+        >>> fill_masked(images, mask, "zero")[0, 0].tolist()
+        [[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0]]
     """
     if mask.dim() != 3 or mask.shape[0] != images.shape[0] or mask.dtype != torch.bool:
         raise InputError(
@@ -214,16 +294,16 @@ def paste(images: torch.Tensor, hidden: torch.Tensor, mask: torch.Tensor) -> tor
 
     Args:
         images: (B, 3, H, W), or one (1, 3, H, W) for all masks.
-        hidden: what stands in masked cells; broadcasts to the images.
+        hidden: what masked cells are replaced with; broadcasts to the images.
         mask: bool (B, h, w), True = masked; h and w divide H and W.
     """
     channels, height, width = images.shape[1:]
     rows, cols = mask.shape[1:]
     last = images.is_contiguous(memory_format=torch.channels_last) and not images.is_contiguous()
-    across = width // cols * (channels if last else 1)  # numbers of a cell that lie side by side
+    across = width // cols * (channels if last else 1)  # adjacent numbers of one cell
 
     def laid(values: torch.Tensor) -> torch.Tensor:
-        """(n, 3, H, W) as its rows of pixels lie: (n, 3, h, H / h, W), or (n, 1, h, H / h, W·3) in channels last."""
+        """(n, 3, H, W) in memory order: (n, 3, h, H / h, W), or (n, 1, h, H / h, W·3) in channels last."""
         if values.numel() == 1:
             return values.view(1, 1, 1, 1, 1)
         values = values.expand(-1, channels, height, width)
@@ -231,7 +311,7 @@ def paste(images: torch.Tensor, hidden: torch.Tensor, mask: torch.Tensor) -> tor
             len(values), 1 if last else channels, rows, height // rows, cols * across
         )
 
-    # of the ways to lay a mask over an image the fastest: whole rows of a cell at a time
+    # the fastest way to apply a mask to an image: whole rows of a cell at a time
     inside = mask[..., None].expand(-1, -1, -1, across).reshape(-1, 1, rows, 1, cols * across)
     pasted = torch.where(inside, laid(hidden), laid(images))
     if last:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,8 +14,9 @@ from torch import nn
 from a2mim.choices import FILLS, TOKENS
 from a2mim.encoders import sites
 from a2mim.encoders.build import build_encoder, default_img_size
+from a2mim.encoders.fitting import check_size, mask_stride, stride_of
 from a2mim.errors import InputError
-from a2mim.masking import fill_masked
+from a2mim.masking import fill_masked, misfit
 
 
 class LinearHead(nn.Module):
@@ -75,6 +77,8 @@ class MaskedImageModel(nn.Module):
         self.model_args: dict[str, Any] = {}
         self.site = sites.find(encoder, mask_layer, img_size)
         self.output = sites.output(encoder, img_size)
+        check_size(encoder, img_size, self.output.layout.grid)
+        self.known_cells: set[tuple[int, int]] = set()  # grids of masks that were checked against the network's stride
         # SimMIM's and the published code's start; cut at 2 in absolute terms, which is no cut at all
         self.mask_token = nn.Parameter(nn.init.trunc_normal_(torch.zeros(self.site.channels), std=0.02))
         self.gamma = nn.Parameter(torch.full((self.site.channels,), gamma)) if gamma is not None else None
@@ -114,16 +118,27 @@ class MaskedImageModel(nn.Module):
         Raises:
             InputError: images of another size than ``img_size``, or a mask that does not divide it.
         """
-        height, width = self._size_of(images)
+        height, width = self._checked(images, mask)
         x_mask = fill_masked(images, mask, self.fill, mean=self.mean, std=self.std)  # (B, 3, H, W)
         token = functools.partial(self.add_token, mask=mask)  # z -> z_mask = z + T·D(M)
         z = self.site.encode(self.encoder, x_mask, token, self.output, recomputed=self.checkpointed)  # (B, C, h, w)
         return self.head(z)[..., :height, :width]  # the last row and column of features may be padding
 
-    def _size_of(self, images: torch.Tensor) -> tuple[int, int]:
+    @property
+    def mask_stride(self) -> int:
+        """Pixels that the side of a mask cell should be a multiple of (see ``a2mim.encoders.fitting.mask_stride``)."""
+        return mask_stride(self.encoder, self.site, self.img_size)
+
+    def _checked(self, images: torch.Tensor, mask: torch.Tensor) -> tuple[int, int]:
+        """Height and width of the images; warns once if the cells of the mask cut through tokens."""
         height, width = images.shape[-2:]
         if (height, width) != self.img_size:
             raise InputError(f"images of {height}x{width} pixels given to a model for {self.img_size}")
+        grid = (mask.shape[-2], mask.shape[-1])
+        if grid not in self.known_cells and self.token != "none":
+            self.known_cells.add(grid)
+            if remark := misfit(self.img_size, max(height // grid[0], 1), self.mask_stride):
+                warnings.warn(remark, stacklevel=5)  # of the line that calls the model
         return height, width
 
     def add_token(self, branch: int, features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -149,16 +164,14 @@ class MaskedImageModel(nn.Module):
 
 
 def total_stride(img_size: tuple[int, int], grid: tuple[int, int]) -> int:
-    """Pixels along the side of what one feature stands for, for images (H, W) and features on ``grid`` (h, w).
+    """Pixels along the side of the square that one feature reconstructs, for images (H, W) and features (h, w).
 
-    The smallest number that covers the image; where the grid does not divide it, the next power of two if that gives
-    the same grid: 32 for 6 features over 176 pixels, of which the last is half padding.
+    The smallest number that covers the image; if the grid does not divide it, the next power of two if that gives the
+    same grid: 32 for 6 features over 176 pixels, of which the last is half padding.
     """
     stride = max(math.ceil(size / side) for size, side in zip(img_size, grid, strict=True))
-    power = 2 ** (stride - 1).bit_length()
     exact = all(size == side * stride for size, side in zip(img_size, grid, strict=True))
-    padded = all(math.ceil(size / power) == side for size, side in zip(img_size, grid, strict=True))
-    return power if padded and not exact else stride
+    return stride if exact else stride_of(img_size, grid) or stride
 
 
 def create_model(

@@ -44,6 +44,7 @@ def pretrain(
     """
     device = pick_device(settings.device)
     source = open_images(settings.dataset, settings.data_dir, "train", classes=settings.classes)
+    given = settings
     settings = dataclasses.replace(settings, mean=settings.mean or source.mean, std=settings.std or source.std)
     method = METHODS[settings.method]
     with seeds.isolated(settings.seed, "weights"):
@@ -58,6 +59,8 @@ def pretrain(
     task = method(model, settings, lr, updates)
     echo(task.summary())
     echo(how)
+    for line in task.remarks(given):
+        echo(line)
     return engine.train(
         task,
         loader,

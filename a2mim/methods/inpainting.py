@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from a2mim.masking import square_mask
+from a2mim.model import MaskedImageModel
 from a2mim.settings import PretrainSettings
 
 from .masked import MaskedMethod
@@ -25,6 +26,10 @@ class Inpainting(MaskedMethod):
     @classmethod
     def site_and_token(cls, settings: PretrainSettings, encoder: Encoder) -> tuple[str, str]:
         return "input", "none"
+
+    @classmethod
+    def cell(cls, settings: PretrainSettings, model: MaskedImageModel) -> int | None:
+        return None
 
     @classmethod
     def masks(

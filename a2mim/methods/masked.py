@@ -10,12 +10,13 @@ import torch
 
 from a2mim.data import Batch
 from a2mim.distributed import share, world
+from a2mim.encoders.fitting import patch_embedding
 from a2mim.losses import MIMLoss
-from a2mim.masking import auto_cell, mask_grid, random_mask
+from a2mim.masking import auto_cell, mask_grid, misfit, random_mask, unusual
 from a2mim.model import MaskedImageModel
 from a2mim.settings import PretrainSettings
 
-from .method import Encoder, Method, create_encoder, patch_embedding
+from .method import Encoder, Method, create_encoder
 
 
 class MaskedMethod(Method):
@@ -62,8 +63,13 @@ class MaskedMethod(Method):
     ) -> torch.Tensor:
         """Masks as this method draws them, bool (images, h, w), True = masked; ``cell`` in pixels."""
         return random_mask(
-            images, mask_grid(img_size, cell or auto_cell(img_size[0])), ratio, generator, rounding=rounding
+            images, mask_grid(img_size, cell or auto_cell(img_size)), ratio, generator, rounding=rounding
         )
+
+    @classmethod
+    def cell(cls, settings: PretrainSettings, model: MaskedImageModel) -> int | None:
+        """Side of the mask cells in pixels; None if the method has none."""
+        return settings.mask_patch_size or auto_cell(model.img_size, model.mask_stride)
 
     @classmethod
     def masks_by(cls, settings: PretrainSettings) -> dict[str, Any]:
@@ -76,7 +82,7 @@ class MaskedMethod(Method):
             super().resolved(settings, model),
             mask_layer=model.site.name,
             token=model.token,
-            mask_patch_size=settings.mask_patch_size or auto_cell(model.img_size[0]),
+            mask_patch_size=cls.cell(settings, model),
         )
 
     def loss(self, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -104,6 +110,14 @@ class MaskedMethod(Method):
         rows, cols = site.grid
         token = f"mask token at {site.name} ({site.channels} channels, {rows}x{cols})"
         return f"{self.model.arch}, {'no mask token' if self.model.token == 'none' else token}, {self.hides()}"
+
+    def remarks(self, given: PretrainSettings) -> list[str]:
+        cell, size, stride = self.settings.mask_patch_size, self.model.img_size, self.model.mask_stride
+        if cell is None:
+            return []
+        self.model.known_cells.add(mask_grid(size, cell))  # said here, not in the first pass
+        remark = misfit(size, cell, stride) if given.mask_patch_size else unusual(size, cell, stride)
+        return [f"note: {remark}"] if remark else []
 
     def hides(self) -> str:
         """What is hidden of an image, in words."""

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
-from timm.layers import PatchEmbed
 from torch import nn
 
 from a2mim.data import train_transform
@@ -74,6 +73,10 @@ class Method(engine.BaseTask):
     def summary(self) -> str:
         """One line that says what is trained."""
 
+    def remarks(self, given: PretrainSettings) -> list[str]:
+        """Lines that a user should read before the training starts; ``given``: the settings as they were given."""
+        return []
+
     def lr_scales(self) -> dict[str, float]:
         """Learning rates of single parameters relative to the others, by name."""
         return {}
@@ -115,10 +118,3 @@ def create_encoder(settings: PretrainSettings, native_size: int | None) -> Encod
         del args["drop_path_rate"]
     height, width = given or default_img_size(module)
     return Encoder(module, plain, {**arguments, **args}, (height, width))
-
-
-def patch_embedding(encoder: nn.Module) -> nn.Module | None:
-    """The patch embedding with which transformers and MLPs begin; None in a CNN."""
-    children = dict(encoder.named_children())
-    stem = children.get("stem")
-    return children.get("patch_embed") or (stem if isinstance(stem, PatchEmbed) else None)

@@ -15,10 +15,11 @@ from torch import nn
 
 from a2mim.data import Batch, two_views
 from a2mim.distributed import gather
+from a2mim.encoders.fitting import patch_embedding
 from a2mim.errors import InputError
 from a2mim.settings import PretrainSettings
 
-from .method import Encoder, Method, create_encoder, patch_embedding
+from .method import Encoder, Method, create_encoder
 
 
 class MoCoV3(Method):

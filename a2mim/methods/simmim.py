@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from torch import nn
 
+from a2mim.encoders.fitting import patch_embedding
 from a2mim.errors import InputError
 from a2mim.model import MaskedImageModel
 from a2mim.settings import PretrainSettings
 
 from .masked import MaskedMethod
-from .method import Encoder, patch_embedding
+from .method import Encoder
 
 SITES = ("input", "stem")
 

@@ -81,7 +81,8 @@ def _trained(subject: Subject) -> tuple[Grid, float]:
     ratio = args.get("mask_ratio", 0.6)
     if args.get("method") == "inpainting":
         return None, ratio
-    return mask_grid(size, args.get("mask_patch_size") or auto_cell(size[0])), ratio
+    size, model = (size[0], size[1]), cast(MaskedImageModel, subject.model)
+    return mask_grid(size, args.get("mask_patch_size") or auto_cell(size, model.mask_stride)), ratio
 
 
 def _drawn(study: Study[ReconstructionSettings]) -> tuple[int, ...]:

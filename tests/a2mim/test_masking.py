@@ -6,7 +6,18 @@ import pytest
 import torch
 
 from a2mim.errors import InputError
-from a2mim.masking import fill_masked, mask_grid, paste, random_mask, replacement, resize_mask, square_mask
+from a2mim.masking import (
+    auto_cell,
+    fill_masked,
+    mask_grid,
+    misfit,
+    paste,
+    random_mask,
+    replacement,
+    resize_mask,
+    square_mask,
+    unusual,
+)
 
 
 @pytest.mark.parametrize("ratio", [0, 0.25, 0.5, 0.6, 0.61, 1])
@@ -84,7 +95,7 @@ def test_square_mask_can_hide_all_of_a_square_image_and_no_more():
     assert square_mask(2, (8, 8), 1.0).all()
     with pytest.raises(InputError, match="outside 0 to 1"):
         square_mask(1, (8, 8), 1.5)
-    with pytest.raises(InputError, match="a square of 1 of the area has 11 pixels a side, the image 8x16"):
+    with pytest.raises(InputError, match="needs a square of 11x11 pixels, larger than the image"):
         square_mask(1, (8, 16), 1.0)
 
 
@@ -183,3 +194,48 @@ def test_paste_is_a_choice_pixel_by_pixel_and_keeps_the_memory_format(memory_for
                 source = wide if mask[b, y // 2, x // 4] else images
                 assert torch.equal(found[b, :, y, x], source[b, :, y, x])
     assert torch.equal(paste(images[:1], hidden[:1], mask)[1], paste(images[:1], hidden[:1], mask[1:2])[0])
+
+
+# --- the default cell ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("side", "stride", "cell"),
+    [
+        *((224, 16, 32), (224, 1, 32), (96, 16, 16), (160, 16, 32), (192, 16, 32), (240, 16, 48), (224, 14, 28)),
+        *((518, 14, 14), (32, 4, 4), (32, 8, 8), (64, 4, 8), (388, 4, 4), (7, 1, 1)),
+    ],
+)
+def test_the_default_cell_is_the_multiple_of_the_stride_nearest_a_seventh(side, stride, cell):
+    assert auto_cell(side, stride) == cell
+    assert side % cell == 0
+    assert cell % stride == 0
+
+
+def test_the_default_cell_divides_both_sides():
+    assert auto_cell((64, 96), 16) == 16
+    assert auto_cell((96, 64), 16) == 16
+
+
+@pytest.mark.parametrize(
+    ("side", "stride", "near"), [(97, 16, "96 or 112"), (97, 1, "96 or 98"), (100, 16, "96 or 112"), (16, 16, "32")]
+)
+def test_sizes_without_a_fitting_cell_are_refused_with_their_neighbours(side, stride, near):
+    with pytest.raises(InputError, match=f"use images of {near} pixels"):
+        auto_cell(side, stride)
+
+
+def test_cells_that_do_not_fit_and_defaults_far_from_the_papers_are_reported():
+    assert misfit((224, 224), 32, 16) is None
+    assert "mask cells of 12 pixels are not a multiple of the network's stride of 16" in misfit((96, 96), 12, 16)
+    assert "use 16, 32, 48" in misfit((96, 96), 12, 16)
+    assert unusual((224, 224), 32, 16) is None
+    assert "mask cells have 14 pixels, not about 74" in unusual((518, 518), 14, 14)
+
+
+@pytest.mark.parametrize(("side", "patch"), [(224, 16), (96, 16), (192, 16), (224, 14), (518, 14), (96, 8), (48, 16)])
+def test_no_patch_is_half_hidden_under_the_default_cell(side, patch):
+    mask = random_mask(64, mask_grid((side, side), auto_cell(side, patch)), 0.6, torch.Generator().manual_seed(0))
+    pixels = resize_mask(mask, (side, side))
+    tokens = resize_mask(mask, (side // patch,) * 2)
+    assert torch.equal(tokens.repeat_interleave(patch, 1).repeat_interleave(patch, 2), pixels)

@@ -1,5 +1,7 @@
 """The A2MIM model on eight families, against step-by-step recomputation where the network's parts can be called."""
 
+import warnings
+
 import pytest
 import timm
 import torch
@@ -112,6 +114,16 @@ def test_hidden_pixels_reach_the_encoder_through_the_mean_alone():
     model, images, mask = build("vit_tiny_patch16_224", fill="visible-mean")
     other = fill_masked(images, mask, "noise", generator=torch.Generator().manual_seed(9))
     assert torch.allclose(model.eval()(images, mask), model(other, mask), atol=1e-6)
+
+
+def test_masks_that_cut_through_tokens_are_reported_once():
+    model, images, _ = build("vit_tiny_patch16_224")
+    with pytest.warns(UserWarning, match="mask cells of 4 pixels are not a multiple of the network's stride of 8"):
+        model(images, random_mask(2, (8, 8), 0.5))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model(images, random_mask(2, (8, 8), 0.5))
+        model(images, random_mask(2, (4, 4), 0.5))
 
 
 def test_rectangular_images():

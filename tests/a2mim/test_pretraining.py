@@ -8,7 +8,6 @@ import yaml
 
 import a2mim
 from a2mim.errors import InputError
-from a2mim.masking import auto_cell
 from a2mim.pretraining import pretrain
 from a2mim.settings import PretrainSettings
 
@@ -100,9 +99,21 @@ def test_a_flat_folder_without_labels(tmp_path):
     assert report.mean == (0.485, 0.456, 0.406)
 
 
-def test_the_mask_cell_is_about_a_seventh_of_the_side():
-    assert [auto_cell(side) for side in (224, 32, 64, 192)] == [32, 4, 8, 24]
-    assert 97 % auto_cell(97) == 0
+def test_mask_cells_follow_the_stride_and_misfits_are_said(tmp_path):
+    said = []
+    assert run(tmp_path, said, epochs=1).path  # cells of 8 pixels on a stride of 8
+    assert not any(line.startswith("note: mask cells") for line in said)
+    folder = run(tmp_path, said, epochs=1, mask_patch_size=None).path
+    assert yaml.safe_load((folder / "args.yaml").read_text())["mask_patch_size"] == 8
+    assert any("mask cells have 8 pixels, not about 5" in line for line in said)
+    run(tmp_path, said, epochs=1, mask_patch_size=4)
+    assert any("mask cells of 4 pixels are not a multiple of the network's stride of 8" in line for line in said)
+
+
+@pytest.mark.parametrize("method", ["a2mim", "simmim"])
+def test_sizes_that_the_network_does_not_fit_are_refused(tmp_path, method):
+    with pytest.raises(InputError, match="use images of 32 or 40 pixels"):
+        run(tmp_path, method=method, img_size=37, mask_patch_size=None)
 
 
 @pytest.mark.parametrize(

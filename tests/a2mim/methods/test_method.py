@@ -11,10 +11,11 @@ from small_methods import NETS, batch_of, settings_of, task_of
 import a2mim
 from a2mim.analysis.core.images import Images
 from a2mim.analysis.reconstruction import pictures
+from a2mim.encoders.fitting import patch_embedding
 from a2mim.errors import InputError
 from a2mim.method_settings import unused
 from a2mim.methods import METHODS, masked_method
-from a2mim.methods.method import create_encoder, patch_embedding
+from a2mim.methods.method import create_encoder
 from a2mim.pretraining import pretrain
 from a2mim.settings import FinetuneSettings, PretrainSettings
 from a2mim.training.finetuning import finetune
