@@ -50,7 +50,10 @@ class MaskedImageModel(nn.Module):
         token: ``add`` (the paper), ``replace``: z·(1 − D(M)) + T·D(M), or ``none``.
         gamma: with ``replace``, start of the learnable scale of the features that stay under the token, one for each
             channel: z·(1 − D(M)) + γ·z·D(M) + T·D(M). None leaves them out.
-        mean, std: normalisation of the images; used by ``fill="black"`` and by whoever draws the output.
+        mean, std: normalisation of the images; used by ``fill="black"`` and to draw the output.
+
+    Attributes:
+        mask_stride: pixels that the side of a mask cell should be a multiple of (see ``a2mim.masking.auto_cell``).
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class MaskedImageModel(nn.Module):
         self.site = sites.find(encoder, mask_layer, img_size)
         self.output = sites.output(encoder, img_size)
         check_size(encoder, img_size, self.output.layout.grid)
+        self.mask_stride = mask_stride(encoder, self.site, img_size)
         self.known_cells: set[tuple[int, int]] = set()  # grids of masks that were checked against the network's stride
         # SimMIM's and the published code's start; cut at 2 in absolute terms, which is no cut at all
         self.mask_token = nn.Parameter(nn.init.trunc_normal_(torch.zeros(self.site.channels), std=0.02))
@@ -123,11 +127,6 @@ class MaskedImageModel(nn.Module):
         token = functools.partial(self.add_token, mask=mask)  # z -> z_mask = z + T·D(M)
         z = self.site.encode(self.encoder, x_mask, token, self.output, recomputed=self.checkpointed)  # (B, C, h, w)
         return self.head(z)[..., :height, :width]  # the last row and column of features may be padding
-
-    @property
-    def mask_stride(self) -> int:
-        """Pixels that the side of a mask cell should be a multiple of (see ``a2mim.encoders.fitting.mask_stride``)."""
-        return mask_stride(self.encoder, self.site, self.img_size)
 
     def _checked(self, images: torch.Tensor, mask: torch.Tensor) -> tuple[int, int]:
         """Height and width of the images; warns once if the cells of the mask cut through tokens."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 
@@ -42,7 +43,8 @@ def mask_stride(encoder: nn.Module, site: Site, img_size: tuple[int, int]) -> in
     """
     grids = [layout.grid for layout in site.layouts]
     if site.name in ("input", "stem"):
-        grids += [layout.grid for layout in sites.find(encoder, "auto", img_size).layouts]
+        with contextlib.suppress(InputError):  # a network without any other site
+            grids += [layout.grid for layout in sites.find(encoder, "auto", img_size).layouts]
     strides = [stride for stride in (stride_of(img_size, grid) for grid in grids) if stride is not None]
     return math.lcm(*strides)
 

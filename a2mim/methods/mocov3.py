@@ -50,7 +50,8 @@ class MoCoV3(Method):
         config: Any = encoder.module.default_cfg
         model.mean, model.std = settings.mean or config["mean"], settings.std or config["std"]
         if patches is not None and frozen is not False:
-            patches.requires_grad_(False)
+            freeze(patches)
+            model.momentum_encoder.load_state_dict(model.encoder.state_dict())
         return model
 
     @classmethod
@@ -92,6 +93,17 @@ class MoCoV3(Method):
             f"{model.arch}, queries and keys of {settings.moco_dim} from {model.width} features, temperature "
             f"{settings.moco_temperature:g}, momentum {settings.moco_momentum:g}{frozen}"
         )
+
+
+@torch.no_grad()
+def freeze(embedding: nn.Module) -> None:
+    """Freeze a patch embedding at a random start: weights U(-a, a) with a = √(6 / (3·P² + D)) (Xavier), bias 0."""
+    for convolution in embedding.modules():
+        if isinstance(convolution, nn.Conv2d):
+            nn.init.xavier_uniform_(convolution.weight.flatten(1))
+            if convolution.bias is not None:
+                nn.init.zeros_(convolution.bias)
+    embedding.requires_grad_(False)
 
 
 class MomentumContrast(nn.Module):

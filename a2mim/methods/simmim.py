@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from a2mim.encoders import sites
 from a2mim.encoders.fitting import patch_embedding
 from a2mim.errors import InputError
 from a2mim.model import MaskedImageModel
@@ -46,6 +47,7 @@ class SimMIM(MaskedMethod):
     @classmethod
     def create_model(cls, settings: PretrainSettings, native_size: int | None) -> MaskedImageModel:
         model = super().create_model(settings, native_size)
-        # the token of SimMIM starts within one standard deviation, that of the CNN recipes does not
-        nn.init.trunc_normal_(model.mask_token, std=0.02, a=-0.02, b=0.02)
+        if "stage1" not in sites.names(model.encoder, model.img_size):
+            # SimMIM cuts the token of a ViT at one standard deviation, but not that of Swin
+            nn.init.trunc_normal_(model.mask_token, std=0.02, a=-0.02, b=0.02)
         return model

@@ -86,12 +86,25 @@ OFFICIAL = {
         **{"scale": (0.8, 1.0), "no_decay": "official", "drop_path": 0.0, "amp": False, "sched": "cosine"},
     },
     "official-vit-base": {
-        **{"mask_layer": "stem", "token": "replace", "gamma": None, "mask_token_lr_scale": 1.0},
+        **{
+            "mask_layer": "stem",
+            "token": "add",
+            "gamma": None,
+            "batch_size": 128,
+            "grad_accum_steps": 2,
+            "mask_token_lr_scale": 1.0,
+        },
         **{"loss": "official-vit", "sched": "multistep", "decay_milestones": (700,), "decay_rate": 0.1},
         **{"scale": (0.67, 1.0), "no_decay": "official", "drop_path": 0.1, "clip_grad": 5.0, "epochs": 800},
     },
-    "official-ft-vit-base": {"layer_decay": 0.65, "warmup_epochs": 20, "model_ema_decay": 0.99996, "model_ema": True},
-    "official-ft-resnet50": {"opt": "lamb", "model_ema_decay": 0.9999, "model_ema": True, "drop_path": 0.05},
+    "official-ft-vit-base": {
+        **{"layer_decay": 0.65, "warmup_epochs": 20, "min_lr": 1e-6, "model_ema": True},
+        **{"model_ema_decay": 0.99996, "model_ema_warmup_epochs": 20},
+    },
+    "official-ft-resnet50": {
+        **{"opt": "lamb", "model_ema_decay": 0.9999, "model_ema": True, "drop_path": 0.05},
+        **{"bce_loss": True, "bce_target_thresh": None},
+    },
 }
 OFFICIAL_RATES = {  # at 2048 and 1024 images
     **{"official-resnet50": 1.2e-3, "official-vit-base": 4e-4},
@@ -252,10 +265,12 @@ def test_moco_v3_has_its_own_settings(name):
     assert images_per_update(name, settings) == 4096
     if "vit" in name:
         own = {"opt": "adamw", "lr_base": 1.5e-4, "weight_decay": 0.1, "warmup_epochs": 40, "moco_temperature": 0.2}
+        own |= {"model_args": {"num_heads": 12}, "freeze_patch_embed": True}
     else:
         long = settings.epochs > 100
         own = {"opt": "lars", "lr_base": 0.3 if long else 0.6, "weight_decay": 1e-6}  # 1.5e-6: 1000 epochs
         own |= {"warmup_epochs": 10, "moco_temperature": 1.0, "scale": (0.2, 1.0)}
+    own |= {"no_decay": "none", "warmup_lr": 0.0}
     assert says(settings, {**own, "method": "mocov3", "moco_momentum": 0.99, "moco_dim": 256, "moco_mlp_dim": 4096})
 
 

@@ -156,3 +156,16 @@ def test_two_processes_compare_with_the_keys_of_both(tmp_path):
     torch.multiprocessing.spawn(_one_of_two, (str(tmp_path), queries, keys, results), nprocs=2)
     loss, hits = info_nce(queries, keys, 0.2)
     assert torch.allclose(results.sum(0) / 8, torch.stack([loss, hits]), rtol=1e-12)
+
+
+def test_the_patch_embedding_is_frozen_at_xaviers_start():
+    model = task_of("mocov3").model
+    projection = model.encoder.patch_embed.proj
+    bound = math.sqrt(6 / (3 * 8**2 + 24))
+    assert 0.95 * bound < projection.weight.abs().max() <= bound
+    assert projection.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.05)
+    assert not projection.bias.any()
+    assert not projection.weight.requires_grad
+    assert torch.equal(projection.weight, model.momentum_encoder.patch_embed.proj.weight)
+    trained = task_of("mocov3", freeze_patch_embed=False).model.encoder.patch_embed.proj
+    assert trained.weight.requires_grad

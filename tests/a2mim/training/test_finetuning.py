@@ -11,7 +11,7 @@ import a2mim
 from a2mim.errors import InputError
 from a2mim.pretraining import pretrain
 from a2mim.settings import FinetuneSettings, PretrainSettings
-from a2mim.training.finetuning import FinetuneTask, average_that_stays, finetune
+from a2mim.training.finetuning import FinetuneTask, average_that_stays, decay_at, finetune
 from tests.a2mim.test_pretraining import TINY
 
 SMALL = dict(batch_size=20, limit=60, epochs=2, warmup_epochs=0.2, workers=0, lr_base=2e-2, crop_pct=1.0)
@@ -257,3 +257,20 @@ def test_a_run_of_a_network_from_a_folder_reads_without_the_folder(tmp_path, kin
     assert yaml.safe_load((folder / "args.yaml").read_text())["model"] == "resnet14t"
     with pytest.raises(InputError, match=r"local-dir:.*source"):
         run(tmp_path, model=f"local-dir:{source}")
+
+
+def test_the_decay_of_the_average_rises_from_nine_tenths():
+    assert [decay_at(0.8, update, 0) for update in (0, 1, 9)] == [0.8] * 3
+    assert [decay_at(0.8, update, 10) for update in (0, 5, 10, 20)] == pytest.approx([0.72, 0.76, 0.8, 0.8])
+
+
+def test_an_average_that_is_warmed_up_follows_the_rising_decay(tmp_path, pretrained):
+    plain, warm = (
+        torch.load(run(tmp_path, pretrained, epochs=1, **changes) / "last.pth.tar", weights_only=True)
+        for changes in (dict(model_ema=True), dict(model_ema=True, model_ema_warmup_epochs=1.0))
+    )
+    away = [
+        sum((saved["state_dict"][name] - value).abs().sum() for name, value in saved["state_dict_ema"].items())
+        for saved in (plain, warm)
+    ]
+    assert away[1] < away[0]  # nearer to the trained weights

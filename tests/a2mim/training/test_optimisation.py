@@ -158,3 +158,9 @@ def test_mistakes():
         create_scheduler(optimizer, PretrainSettings(epochs=3), 5)
     with pytest.raises(InputError, match="schedule 'triangle'"):
         create_scheduler(optimizer, PretrainSettings(sched="triangle", epochs=30), 5)
+
+
+def test_moco_v3_decays_every_parameter():
+    model = timm.create_model("vit_tiny_patch16_224", num_classes=3, embed_dim=24, depth=1, num_heads=2)
+    groups = create_optimizer(model, PretrainSettings(no_decay="none"), 1e-3).param_groups
+    assert [group["weight_decay"] for group in groups] == [0.05]
