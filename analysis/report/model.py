@@ -84,6 +84,7 @@ class Page:
     runs: list[Entry]
     reports: dict[str, str] = field(default_factory=dict)  # those that all analyses of a checkpoint have in common
     notes: list[str] = field(default_factory=list)
+    overview: Table | None = None  # all runs beside each other
 
 
 def number(value: float, digits: int = 3) -> str:

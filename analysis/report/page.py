@@ -62,7 +62,8 @@ def gather(sources: Sequence[str | Path], title: str | None = None) -> Page:
     _tell_apart(runs)
     named = title or "Report on " + listed([Path(source).resolve().name or str(source) for source in sources], 4)
     facts = _facts(sources, analyses, runs, [one for one in found if one.kind == ABOUT])
-    return Page(named, facts, _networks(analyses), analyses, runs, _shared_reports(analyses), notes)
+    overview = page_runs.overview(runs)
+    return Page(named, facts, _networks(analyses), analyses, runs, _shared_reports(analyses), notes, overview)
 
 
 def within_limit(page: Page) -> str:

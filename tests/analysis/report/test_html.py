@@ -7,6 +7,8 @@ import numpy as np
 from a2mim.analysis.report import html
 from a2mim.analysis.report.model import Cell, Entry, Page, Picture, Table
 
+PARTS = html.templates().get_template("parts.html.j2").module
+
 
 def test_words_are_escaped_and_signs_that_hide_are_shown():
     assert html.words('<a href="x">&\'') == "&lt;a href=&quot;x&quot;&gt;&amp;&#x27;"
@@ -20,7 +22,7 @@ def test_tables_carry_what_they_are_sorted_by():
         ("Name", "Value"),
         ((Cell("a"), Cell("−1.5", np.float64(-1.5))), (Cell("b"), Cell("–", float("nan")))),
     )
-    text = "".join(html._table(table))
+    text = str(PARTS.table(table))
     assert '<th scope="col" class="number">Value</th>' in text
     assert '<td class="number" data-value="-1.5">−1.5</td>' in text
     assert '<td class="number">–</td>' in text
@@ -29,14 +31,14 @@ def test_tables_carry_what_they_are_sorted_by():
 
 
 def test_long_names_may_break_and_intervals_may_not():
-    assert html._breakable("vit-small-pretrained") == "vit-<wbr>small-<wbr>pretrained"
-    assert html._breakable("0.5 (0.4 to 0.6), layer4.0") == "0.5&nbsp;(0.4&nbsp;to&nbsp;0.6), layer4.0"
-    assert html._breakable("<b>-long-name-here") == "&lt;b&gt;-<wbr>long-<wbr>name-<wbr>here"
+    assert html.breakable("vit-small-pretrained") == "vit-<wbr>small-<wbr>pretrained"
+    assert html.breakable("0.5 (0.4 to 0.6), layer4.0") == "0.5&nbsp;(0.4&nbsp;to&nbsp;0.6), layer4.0"
+    assert html.breakable("<b>-long-name-here") == "&lt;b&gt;-<wbr>long-<wbr>name-<wbr>here"
 
 
 def test_pictures_have_their_size_and_words():
     png = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + struct.pack(">II", 1000, 600)
-    text = "".join(html._picture(Picture(png, 'shows "this"', "A caption")))
+    text = str(PARTS.picture(Picture(png, 'shows "this"', "A caption")))
     assert 'alt="shows &quot;this&quot;" width="550" height="330"' in text
     assert "<figcaption>A caption</figcaption>" in text
 
