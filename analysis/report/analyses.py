@@ -11,7 +11,7 @@ from a2mim.checkpoint.report import LoadReport
 from a2mim.errors import InputError
 
 from . import numbers as page_numbers
-from . import page_commands, pictures
+from . import pictures
 from . import reading as page_reading
 from .model import Entry, duration, listed, number, table, text
 from .reading import KINDS, Found, mapping
@@ -86,10 +86,8 @@ def _about(made: Entry, found: Found) -> None:
     for name, layers in mapping(about.get("left_out")).items():
         if isinstance(layers, list) and layers:
             made.notes.append(f"{name}: left out: {listed(layers)}")
-    recorded = about.get("command")
-    command, unsaid = page_commands.analysis(found.kind, about, str(found.path.parent))
-    made.commands = [str(recorded)] if recorded else [command] if command else []
-    made.notes += [] if recorded else unsaid
+    made.commands, remark = page_reading.command(about)
+    made.notes += remark
 
 
 def neighbours(found: Found) -> Entry:
@@ -106,7 +104,8 @@ def neighbours(found: Found) -> Entry:
         return made
     rows = [[text(key), text(number(float(value), 4))] for key, value in numbers.items()]
     made.tables = [table("Result", ("Measure", "Value"), rows, found.path.name)]
-    made.settings = {key: value for key, value in about.items() if key not in numbers}
+    made.settings = {key: value for key, value in about.items() if key not in numbers and key != "command"}
+    made.commands, made.notes = page_reading.command(about)
     return made
 
 

@@ -60,6 +60,8 @@ WORDS = ("checkpoint", "token", "layer", "measure", "fill", "against", "referenc
 OPTIONAL = ("ci_low", "ci_high", "n_images", "n_pairs", "n_contexts", "seed", "ssim", "val_loss")  # numbers, if there
 SKIPPED = re.compile(r"\..*|.*\.parts|.*\.old-\d+|reconstructions|tensorboard|wandb|stages")
 RUN, TRIALS, NEIGHBOURS, ABOUT, UNFINISHED, FOREIGN = "run", "trials", "knn", "about", "unfinished", "foreign"
+OLD = "The command was not written down (made by an older version)."
+NO_COMMAND = "There was no command: this was made by a call from Python."
 LOOKED_FOR = (
     f"results of a2mim-analyze ({', '.join(f'{kind}.csv' for kind in list(KINDS)[:6])}), runs (args.yaml, summary.csv),"
     " trials (seeds.csv), knn.json"
@@ -132,7 +134,7 @@ def _file(path: Path) -> Found:
             main = path.with_name(f"{kind}.csv")
             return Found(kind, main, "" if main.exists() else f"{path.name} belongs to {main.name}, which is not there")
     try:
-        columns = set(_rows(path).columns)
+        columns = set(rows_of(path).columns)
     except InputError as error:
         return Found(FOREIGN, path, str(error))
     for kind, one in KINDS.items():
@@ -152,7 +154,7 @@ def read_table(path: Path, kind: str) -> tuple[pd.DataFrame, list[str]]:
         InputError: a file that is no CSV, that lacks columns or rows, or has words where numbers belong.
     """
     one = KINDS[kind]
-    rows = _rows(path)
+    rows = rows_of(path)
     if kind == "variance":
         value = "std" if "std" in rows else "variance"
         one = Kind(one.title, (value, *one.numbers), one.words, (value, *one.needed))
@@ -178,7 +180,7 @@ def read_beside(path: Path, name: str, columns: Sequence[str]) -> tuple[pd.DataF
     if not file.is_file():
         return None, []
     try:
-        rows = _rows(file)
+        rows = rows_of(file)
         missing = [column for column in columns if column not in rows]
         if missing or rows.empty:
             raise InputError(f"{file.name} lacks {', '.join(missing) or 'rows'}")
@@ -228,12 +230,20 @@ def read_json(path: Path) -> dict[str, Any]:
     return found
 
 
+def command(about: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """The command that made a result or a run, as its files have it, and a remark where they have none."""
+    written = about.get("command")
+    if isinstance(written, str) and written:
+        return [written], []
+    return [], [NO_COMMAND if "command" in about else OLD]
+
+
 def mapping(value: Any) -> dict[str, Any]:
     """The value if it is a mapping; what strangers write there otherwise counts as nothing."""
     return {str(key): one for key, one in value.items()} if isinstance(value, Mapping) else {}
 
 
-def _rows(path: Path) -> pd.DataFrame:
+def rows_of(path: Path) -> pd.DataFrame:
     """A CSV as words, cell by cell: a checkpoint may be called NA, or 007."""
     try:
         text = path.read_text(encoding="utf-8-sig")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import json
 import math
-import shlex
 from collections.abc import Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +16,8 @@ import yaml
 from a2mim import recipes
 from a2mim.errors import InputError
 from a2mim.figures import confusion, training
-from a2mim.settings import FinetuneSettings, PretrainSettings
+from a2mim.settings import FinetuneSettings, PretrainSettings, TrainSettings
 
-from . import page_commands
 from . import pictures as page_pictures
 from . import reading as page_reading
 from .model import Entry, Picture, Table, count, duration, listed, measured, number, table, text
@@ -45,7 +42,7 @@ ACCURACIES = {
     "top5_ema": "Top-5, averaged weights (%)",
     "train_top1": "Training top-1 (%)",
 }
-FROM_START = ("model", "model_args", "img_size", "mean", "std")  # what a fine-tuning takes from its checkpoint
+FROM_CHECKPOINT = ("model", "model_args", "img_size", "mean", "std")  # what fine-tuning takes from its checkpoint
 
 
 def run_entry(found: Found) -> Entry:
@@ -63,24 +60,25 @@ def run_entry(found: Found) -> Entry:
     _reconstructions(made, folder)
     events = _events(folder / "log.jsonl")
     made.facts, more = _history(events, summary)
-    made.notes += more
+    made.commands, remark = page_reading.command(_begin(events))
+    made.notes += more + remark
     try:
         values = recipes.read(folder / "args.yaml")
     except (InputError, OSError) as error:
-        made.notes.append(f"{' '.join(str(error).split())[:200]}; settings and command are not known.")
+        made.notes.append(f"{' '.join(str(error).split())[:200]}; the settings are not known.")
         return made
     made.settings = values
-    _told(made, folder, values, str(next((one.get("start", "") for one in events if one["event"] == "begin"), "")))
+    _describe(made, values, _begin(events))
     return made
 
 
 def trials_entry(found: Found) -> Entry:
-    """The section of trials: seeds.csv, and the command of them all."""
+    """The section of trials: seeds.csv, and the commands that trained them."""
     folder = found.path
     made = Entry("trials", f"{folder.name}: trials by seed", str(folder), reading=TRIALS)
     file = folder / "seeds.csv"
     try:
-        rows = page_reading._rows(file)
+        rows = page_reading.rows_of(file)
         if "seed" not in rows or len(rows.columns) < 2 or rows.empty:
             raise InputError(f"seeds.csv lacks a column seed, measures or rows; it has {', '.join(rows.columns)}")
         values = page_reading.numeric(rows, file, [name for name in rows if name != "seed"], ["seed"])
@@ -95,11 +93,11 @@ def trials_entry(found: Found) -> Entry:
     lines = [[text(row["seed"]), *(measured(float(row[name]), 3) for name in names)] for _, row in values.iterrows()]
     made.tables = [table("By seed; mean and standard deviation (std) below", ("Seed", *heads), lines, file.name)]
     seeds = [seed for seed in values["seed"] if str(seed).isdecimal()]
-    first = next((one for one in sorted(folder.glob("seed-*")) if (one / "args.yaml").is_file()), None)
     made.facts = {"Seeds": listed(seeds, 12)}
-    if first is not None:
-        command = run_entry(Found("run", first)).commands
-        made.commands = [_of_trials(one, folder, seeds) for one in command]
+    begun = [_begin(_events(one / "log.jsonl")) for one in sorted(folder.glob("seed-*"))]
+    written = [page_reading.command(one) for one in begun]
+    made.commands = list(dict.fromkeys(command for commands, _ in written for command in commands))
+    made.notes = list(dict.fromkeys(remark for _, remarks in written for remark in remarks))
     return made
 
 
@@ -127,7 +125,7 @@ def _named(path: Path) -> str:
 def _summary(file: Path) -> pd.DataFrame:
     if not file.is_file():
         raise InputError(f"{file.name} is not there: the run was stopped before its first epoch ended")
-    rows = page_reading._rows(file)
+    rows = page_reading.rows_of(file)
     missing = [name for name in ("epoch", "loss") if name not in rows]
     if missing or rows.empty:
         raise InputError(f"{file.name} lacks {', '.join(missing) or 'rows'}; it has {listed(rows.columns)}")
@@ -168,7 +166,7 @@ def _confusion(made: Entry, folder: Path) -> None:
     if not file.is_file():
         return
     try:
-        rows = page_reading.numeric(page_reading._rows(file), file, ["images"], ["label", "predicted"])
+        rows = page_reading.numeric(page_reading.rows_of(file), file, ["images"], ["label", "predicted"])
         drawn = page_pictures.png(confusion.plot(rows))
     except (ValueError, KeyError, TypeError) as error:
         made.notes.append(f"confusion.csv could not be drawn: {' '.join(str(error).split())[:200]}.")
@@ -202,10 +200,15 @@ def _events(file: Path) -> list[dict[str, Any]]:
     return events
 
 
+def _begin(events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The event that began the run; an empty one where the log has none."""
+    return next((one for one in events if one["event"] == "begin"), {})
+
+
 def _history(events: Sequence[Mapping[str, Any]], summary: pd.DataFrame) -> tuple[dict[str, str], list[str]]:
     """Facts of how the run went, and a line for each event that is out of the ordinary."""
     facts, notes = {}, []
-    begin = next((one for one in events if one["event"] == "begin"), {})
+    begin = _begin(events)
     times = [float(one["time"]) for one in events if isinstance(one.get("time"), int | float)]
     if begin.get("start"):
         facts["Start"] = str(begin["start"])
@@ -230,74 +233,39 @@ def _history(events: Sequence[Mapping[str, Any]], summary: pd.DataFrame) -> tupl
     return facts, notes[:20]
 
 
-def _told(made: Entry, folder: Path, values: dict[str, Any], start: str) -> None:
-    """Kind, seed, data, the settings that differ from the nearest preset, and the command."""
+def _describe(made: Entry, values: dict[str, Any], begin: Mapping[str, Any]) -> None:
+    """Kind, data and seed of a run, and the settings that differ from the recipe that it names."""
     pretrained = "mask_ratio" in values or "method" in values
-    program = "a2mim-pretrain" if pretrained else "a2mim-finetune"
-    scratch = start in ("", "from scratch")
-    linear = "linear probing" if values.get("linear") else "fine-tuning"
-    made.facts["Kind"] = f"pre-training, {values.get('method')}" if pretrained else linear
-    made.facts["Trained on"] = (
-        f"{values.get('dataset')}{' ' + str(values['data_dir']) if values.get('data_dir') else ''}"
-    )
+    kind = f"pre-training, {values.get('method')}" if pretrained else "fine-tuning"
+    made.facts["Kind"] = "linear probing" if values.get("linear") and not pretrained else kind
+    data = (values.get("dataset"), values.get("data_dir"))
+    made.facts["Trained on"] = " ".join(str(one) for one in data if one)
     made.facts["Seed"] = str(values.get("seed"))
-    checkpoint = "" if pretrained or scratch else start.removeprefix("from ")
-    comparable = _own(values, checkpoint, folder) if checkpoint else values
-    name, base = nearest(program, comparable)
-    where = f"preset {name}" if name else "the defaults"
-    changed = {key: value for key, value in comparable.items() if base.get(key) != value}
-    made.changed = [f"{key}: {_shown(value)}, in {where} {_shown(base.get(key))}" for key, value in changed.items()]
-    made.facts["Nearest recipe"] = f"{where}; {len(changed)} settings differ"
-    command = page_commands.training(program, checkpoint, comparable, (name, base), folder)
-    processes = made.facts.get("Processes")
-    made.commands = [f"torchrun --nproc-per-node {processes} --no-python {command}" if processes else command]
+    recipe = begin.get("recipe")
+    if not isinstance(recipe, str) or not recipe:
+        return
+    try:
+        base = recipe_settings(recipe, PretrainSettings if pretrained else FinetuneSettings)
+    except (InputError, OSError) as error:
+        made.facts["Recipe"] = recipe
+        made.notes.append(f"The settings cannot be compared with the recipe: {' '.join(str(error).split())[:200]}.")
+        return
+    alone = pretrained or (begin.get("start") == "from scratch" and not values.get("from_scratch"))
+    left = {key for key in FROM_CHECKPOINT if not base.get(key) and not alone}  # the checkpoint's, not a choice
+    changed = {key: value for key, value in values.items() if base.get(key) != value and key not in left}
+    made.facts["Recipe"] = f"{recipe} (settings that differ: {len(changed)})"
+    made.changed = [f"{key}: {_shown(value)}, in the recipe {_shown(base.get(key))}" for key, value in changed.items()]
 
 
-def _own(values: Mapping[str, Any], checkpoint: str, folder: Path) -> dict[str, Any]:
-    """The settings of a fine-tuning without those that it took from the run it started from.
+def recipe_settings(name: str, kind: type[TrainSettings]) -> dict[str, Any]:
+    """All settings of a recipe (a preset's name or a file), as args.yaml has them.
 
-    The path of that run may be one of another place; a run of its name beside ``folder`` is taken for it.
+    Raises:
+        InputError: there is no such recipe, or it is not a recipe of this kind.
     """
-    named = Path(checkpoint)
-    named = named.parent if named.suffix else named
-    begun: dict[str, Any] = {}
-    for start in (named, folder.parent / named.name, folder.parent.parent / named.name):
-        with contextlib.suppress(InputError, OSError):
-            begun = begun or recipes.read(start / "args.yaml")
-    return {key: value for key, value in values.items() if not (key in FROM_START and begun.get(key, {}) == value)}
-
-
-def nearest(program: str, values: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
-    """The preset of a command with the fewest settings that differ, and its settings; None and the defaults if none is
-    nearer than they are.
-    """
-
-    def differ(base: Mapping[str, Any]) -> int:
-        return sum(base.get(key) != value for key, value in values.items())
-
-    presets = _presets(program)
-    name = min(presets, key=lambda one: (differ(presets[one]), one is not None))
-    return name, presets[name]
-
-
-@functools.cache
-def _presets(program: str) -> dict[str | None, dict[str, Any]]:
-    """The settings of each preset of a command, as args.yaml holds them; None: the defaults."""
-    kind = PretrainSettings if program == "a2mim-pretrain" else FinetuneSettings
-    read: dict[str | None, dict[str, Any]] = {None: {}}
-    read |= {name: recipes.read(recipes.find(name)) for name, _ in recipes.listing(program)}
-    whole = {name: kind.from_values(values).as_values() for name, values in read.items()}
-    return {name: yaml.safe_load(yaml.safe_dump(values)) for name, values in whole.items()}
-
-
-def _of_trials(command: str, folder: Path, seeds: Sequence[str]) -> str:
-    """The command of one trial made that of all."""
-    words = shlex.split(command)
-    for flag in ("--output", "--experiment", "--seed"):
-        if flag in words:
-            place = words.index(flag)
-            del words[place : place + 2]
-    return shlex.join([*words, "--seeds", ",".join(seeds), "--output", str(folder.parent), "--experiment", folder.name])
+    values = recipes.read(recipes.find(name, [Path(str(resources.files("a2mim.experiments") / "recipes"))]))
+    found: dict[str, Any] = yaml.safe_load(yaml.safe_dump(kind.from_values(values).as_values()))
+    return found
 
 
 def _shown(value: Any) -> str:

@@ -44,6 +44,7 @@ def about(kind, settings, names=NAMES, **more):
         "device": "cpu",
         "versions": {"python": "3.11.7", "torch": "2.9"},
         "created": "2026-01-02T03:04:05+00:00",
+        "command": f"a2mim-analyze {kind} {' '.join(f'runs/{name}' for name in names)}",
         "duration_seconds": 90.0,
         **more,
     }
@@ -145,7 +146,7 @@ def reconstruct(folder):
     return path
 
 
-def run(folder, start="from runs/p", **values):
+def run(folder, start="from runs/p", recipe="fashion-finetune", **values):
     """A fine-tuning run of three epochs, the best of them the second."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = FinetuneSettings(**{"epochs": 3, "model": "resnet10t", "seed": 5, **values}).as_values()
@@ -154,7 +155,15 @@ def run(folder, start="from runs/p", **values):
             dict(epoch=3, loss=0.5, top1=55.0, val_loss=1.4)]  # fmt: skip
     pd.DataFrame(rows).to_csv(folder / "summary.csv", index=False)
     events = [
-        {"time": 100.0, "event": "begin", "start": start, "torch": "2.9", "processes": 1},
+        {
+            "time": 100.0,
+            "event": "begin",
+            "start": start,
+            "torch": "2.9",
+            "processes": 1,
+            "command": f"a2mim-finetune runs/p -c {recipe}",
+            "recipe": recipe,
+        },
         {"time": 130.0, "event": "resume", "epoch": 1, "batch": 4},
         {"time": 140.0, "event": "skipped", "epoch": 1, "update": 7},
         {"time": 160.0, "event": "epoch", "epoch": 3},

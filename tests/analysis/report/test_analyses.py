@@ -25,7 +25,7 @@ def test_settings_facts_reports_and_command(tmp_path):
     assert made.settings["images: limit"] == 50
     assert made.findings == ["J of net-b against net-a: fewer of them"]
     assert made.reports["net-b"].splitlines()[0].split() == ["file:", "runs/net-b"]
-    assert made.commands[0].startswith("a2mim-analyze interactions runs/net-a runs/net-b")
+    assert made.commands == ["a2mim-analyze interactions runs/net-a runs/net-b"]
     assert made.notes == []
 
 
@@ -34,7 +34,6 @@ def test_remarks_of_the_loader_are_seen(tmp_path):
     about = json.loads(path.with_suffix(".json").read_text())
     about["checkpoints"]["net-a"] |= {"coverage": 0.5, "notes": ["size taken from the file"]}
     about["checkpoints"]["net-b"] = {"arch": 3}
-    about["command"] = "a2mim-analyze as typed"
     path.with_suffix(".json").write_text(json.dumps(about))
     made = entry(path)
     assert made.notes == [
@@ -42,7 +41,21 @@ def test_remarks_of_the_loader_are_seen(tmp_path):
         "net-a: note: size taken from the file",
     ]
     assert made.reports["net-b"] == "what is written of it is no report of the loader"
-    assert made.commands == ["a2mim-analyze as typed"]
+
+
+def test_a_command_is_shown_as_it_was_written_or_said_to_be_missing(tmp_path):
+    path = page_results.occlusion(tmp_path)
+    about = json.loads(path.with_suffix(".json").read_text())
+    for written, said in (
+        ({"command": "a2mim-analyze as typed"}, []),
+        ({}, ["The command was not written down (made by an older version)."]),
+        ({"command": None}, ["There was no command: this was made by a call from Python."]),
+    ):
+        values = {key: value for key, value in about.items() if key != "command"} | written
+        path.with_suffix(".json").write_text(json.dumps(values))
+        made = entry(path)
+        assert made.commands == list(filter(None, written.values()))
+        assert made.notes == said
 
 
 def test_a_broken_or_foreign_settings_file_leaves_the_rest(tmp_path):
@@ -50,7 +63,7 @@ def test_a_broken_or_foreign_settings_file_leaves_the_rest(tmp_path):
     for text, said in (
         ("{", "occlusion.json cannot be read as JSON"),
         (json.dumps({"networks": {"other": "1"}}), "occlusion.json speaks of other checkpoints (other) than"),
-        (json.dumps({"images": 3, "settings": [], "checkpoints": "x", "left_out": 1}), "names no checkpoints"),
+        (json.dumps({"images": 3, "settings": [], "checkpoints": "x", "left_out": 1}), "The command was not"),
     ):
         path.with_suffix(".json").write_text(text)
         made = entry(path)

@@ -81,15 +81,16 @@ def test_a_run_without_settings_shows_the_rest(tmp_path):
     (folder / "log.jsonl").write_bytes(b'\xff\n[1]\n{"event": 3}\n')
     made = entry(folder)
     assert (made.problem, made.commands, made.settings, len(made.tables)) == ("", [], {}, 1)
-    assert "settings and command are not known" in made.notes[0]
+    assert "the settings are not known" in made.notes[-1]
+    assert "The command was not written down (made by an older version)." in made.notes
 
 
-def test_trials_have_a_table_and_one_command(tmp_path):
+def test_trials_have_a_table_and_their_command(tmp_path):
     made = page_runs.trials_entry(Found("trials", page_results.trials(tmp_path / "t")))
     assert made.tables[0].columns == ("Seed", "Top-1 (%)", "Best top-1 (%)")
     assert texts(made.tables[0])[2:] == [["mean", "56.000", "61.000"], ["std", "1.410", "1.410"]]
     assert made.facts == {"Seeds": "0, 1"}
-    assert made.commands[0].endswith(f"--seeds 0,1 --output {tmp_path} --experiment t")
+    assert made.commands == ["a2mim-finetune runs/p -c fashion-finetune"]
     (tmp_path / "t" / "seeds.csv").write_text("")
     assert page_runs.trials_entry(Found("trials", tmp_path / "t")).problem == "seeds.csv is empty"
 
@@ -101,10 +102,34 @@ def test_several_runs_stand_beside_each_other(tmp_path):
     assert page_runs.overview(runs[:1]) is None
 
 
-def test_processes_and_pretraining_are_in_the_command(tmp_path):
+def test_settings_are_compared_with_the_recipe_that_the_run_names(tmp_path):
+    folder = page_results.run(tmp_path / "r", epochs=7, mean=(0.1, 0.1, 0.1))
+    made = entry(folder)
+    assert made.commands == ["a2mim-finetune runs/p -c fashion-finetune"]
+    own = page_runs.recipe_settings("fashion-finetune", page_runs.FinetuneSettings)
+    assert f"epochs: 7, in the recipe {own['epochs']}" in made.changed
+    assert made.facts["Recipe"] == f"fashion-finetune (settings that differ: {len(made.changed)})"
+    assert not any(line.startswith(("model:", "mean:")) for line in made.changed)  # the checkpoint's
+    same = page_results.run(tmp_path / "same", **{**own, "model": "resnet10t"})
+    assert (entry(same).changed, entry(same).facts["Recipe"]) == ([], "fashion-finetune (settings that differ: 0)")
+    own["model_args"] = {"depths": [1, 1]}
+    scratch = page_results.run(tmp_path / "scratch", start="from scratch", **own)
+    assert entry(scratch).changed == ['model_args: {"depths": [1, 1]}, in the recipe not set']
+
+
+def test_without_a_recipe_nothing_is_compared_and_a_recipe_that_is_gone_is_said(tmp_path):
+    made = entry(page_results.run(tmp_path / "r", recipe=None))
+    assert (made.changed, "Recipe" in made.facts) == ([], False)
+    made = entry(page_results.run(tmp_path / "s", recipe="gone.yaml"))
+    assert (made.changed, made.facts["Recipe"]) == ([], "gone.yaml")
+    assert made.notes[-1].startswith("The settings cannot be compared with the recipe: no recipe 'gone.yaml'")
+
+
+def test_pretraining_and_old_logs(tmp_path):
     folder = page_results.run(tmp_path / "r", start="from scratch")
     (folder / "args.yaml").write_text(yaml.safe_dump({"method": "simmim", "mask_ratio": 0.6, "seed": 1}))
     (folder / "log.jsonl").write_text('{"event": "begin", "start": "from scratch", "processes": 4}\n')
     made = entry(folder)
-    assert made.commands[0].startswith("torchrun --nproc-per-node 4 --no-python a2mim-pretrain -c ")
+    assert (made.commands, made.changed, made.facts["Processes"]) == ([], [], "4")
+    assert made.notes == ["The command was not written down (made by an older version)."]
     assert made.facts["Kind"] == "pre-training, simmim"
