@@ -14,6 +14,9 @@ from matplotlib.figure import Figure
 from .arrays import Arrays
 from .choices import PORTION
 from .images import Images
+from .numbers import Columns as Columns
+from .numbers import Numbers
+from .numbers import Tables as Tables
 from .options import Kind
 from .subjects import Echo, Subject
 
@@ -23,8 +26,6 @@ if TYPE_CHECKING:
     S = TypeVar("S", bound=DataclassInstance)
 else:
     S = TypeVar("S")
-
-Tables = Mapping[str, pd.DataFrame]  # "": the main table; others by the ending of their file
 
 
 @dataclass(frozen=True)
@@ -86,15 +87,6 @@ class Gathered:
         return np.concatenate([arrays[key] for arrays in self.parts])
 
 
-@dataclass(frozen=True)
-class Columns:
-    """Columns that a table has: of numbers and of words; and of the numbers those that no row can do without."""
-
-    numbers: tuple[str, ...]
-    words: tuple[str, ...] = ("checkpoint",)
-    needed: tuple[str, ...] = ()
-
-
 def _unchanged(study: Study[S]) -> Study[S]:
     return study
 
@@ -122,14 +114,14 @@ class Analysis(Generic[S]):
         portion: images of one part.
         most: images without ``--images``; None: all.
         batch_size: images in one forward pass by default; None: the fastest by a short trial.
-        columns: of each table, as the report checks them when it reads.
+        columns: of each table, as the page checks them when it reads; it reads no other table.
         captions: of figures and pictures: what stands below each, and what it shows, for people who cannot see it.
         pictures: name -> plot(gathered): figures that need more than the tables, such as images.
         files: gathered parts, tables -> arrays that are kept beside the tables, ``<name>_<key>.npz``.
         findings: gathered parts, tables -> sentences, each with its interval and what it is about; console, JSON and
             page show them.
         extra: gathered parts, tables -> what else the file of settings says (``settings`` are joined to those there).
-        numbers: tables -> what the report shows beside the figures (see ``a2mim.analysis.report.model``).
+        numbers: tables -> what the report shows beside the figures; without it, the main table as it is.
         labels: whether images need labels that fit the classifier.
     """
 
@@ -154,7 +146,7 @@ class Analysis(Generic[S]):
     files: Callable[[Sequence[Gathered], Tables], Mapping[str, Arrays]] | None = None
     findings: Callable[[Sequence[Gathered], Tables], list[str]] | None = None
     extra: Callable[[Sequence[Gathered], Tables], Mapping[str, Any]] | None = None
-    numbers: Callable[[Tables], Any] | None = None
+    numbers: Callable[[Tables], Numbers] | None = None
 
     @property
     def labels(self) -> bool:

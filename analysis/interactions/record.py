@@ -21,7 +21,7 @@ from ..core.arrays import Arrays
 from ..core.grids import auto_grid, check_grid
 from ..core.networks import eval_mode
 from ..core.subjects import Part, Subject
-from . import comparison, estimating, planning
+from . import comparison, estimating, numbers, planning
 from .estimating import ImageMeasured, InteractionResult
 from .games import PatchGame, amp_noise
 from .pairs import check_pairs
@@ -262,6 +262,7 @@ INTERACTIONS = Analysis(
         ),
     },
     findings=findings,
+    numbers=numbers.interactions,
     extra=lambda gathered, _: {"chosen": gathered[0].joined("image").tolist()},
     reading="J(m) is how strongly two patches interact while m others are shown, relative to the mean over all orders. "
     "High at middle orders means shapes and parts, high at both ends means textures or whole images alone; what lies "

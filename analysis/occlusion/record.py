@@ -15,8 +15,9 @@ from a2mim.figures import occlusion as figures
 from ..core.analysis import Analysis, Columns, Gathered, Study, Tables, stack
 from ..core.arrays import Arrays, Bools
 from ..core.grids import auto_grid, check_grid
+from ..core.numbers import DIFFERENCE
 from ..core.subjects import Subject, load_subjects
-from . import curves, robustness, shuffling
+from . import curves, numbers, robustness, shuffling
 from .curves import Occlusion, OcclusionResult, Saliency
 from .saliency import saliency_of
 from .settings import OcclusionSettings, ShuffleSettings
@@ -187,7 +188,7 @@ OCCLUSION = Analysis(
     tables=tables,
     columns={
         "": Columns(("run", "ratio", "accuracy"), needed=("ratio", "accuracy")),
-        "summary": Columns(("value", "ci_low", "ci_high"), ("checkpoint", "measure", "fill"), ("value",)),
+        "summary": Columns(("value", "ci_low", "ci_high", *DIFFERENCE), ("checkpoint", "measure"), ("value",)),
     },
     figures={"": lambda tables: figures.plot(tables[""])},
     captions={
@@ -197,6 +198,7 @@ OCCLUSION = Analysis(
         )
     },
     findings=findings,
+    numbers=numbers.occlusion,
     reading="The longer a curve stays up as patches are hidden, the less the network depends on any one patch; bands "
     "that do not touch show that two networks differ.",
 )
@@ -217,6 +219,7 @@ SHUFFLE = Analysis(
             "Lines of top-1 accuracy against the number of shuffled cells",
         )
     },
+    numbers=numbers.shuffle,
     reading="A curve that stays up as the cells are shuffled shows a network that looks at parts and not at their "
     "arrangement; one that falls uses the arrangement.",
 )

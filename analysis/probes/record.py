@@ -23,7 +23,7 @@ from ..core.arrays import Arrays, Floats
 from ..core.statistics import half_width
 from ..core.subjects import Subject
 from . import measure as probes
-from . import spectrum
+from . import numbers, spectrum
 from .measure import Probe
 from .settings import SpectrumSettings, VarianceSettings
 
@@ -216,6 +216,7 @@ SPECTRUM = Analysis(
         ),
     },
     findings=spectrum_findings,
+    numbers=numbers.spectrum,
     extra=spectrum_extra,
     reading="The lower a line, the more the maps of that depth are smoothed, as their high frequencies are lost; a "
     "line that rises keeps or adds detail.",
@@ -231,12 +232,13 @@ VARIANCE = Analysis(
     tables=variance_tables,
     most=VarianceSettings.asks.most,
     batch_size=VarianceSettings.asks.batch_size,
-    columns={"": Columns(SIZES, ("checkpoint", "layer"), ("depth",))},
+    columns={"": Columns(SIZES, ("checkpoint", "layer"), ("depth",), either=("variance", "std"))},
     figures={"": lambda tables: variance_figure.plot(tables[""])},
     captions={
         "": ("Variance by depth", "Lines of the spatial variance of feature maps against depth"),
     },
     extra=_left_out,
+    numbers=numbers.variance,
     reading="A line that rises with depth means maps that differ more from place to place; one that falls means maps "
     "that are averaged, as pooling and attention do.",
 )

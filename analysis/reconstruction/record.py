@@ -20,8 +20,9 @@ from a2mim.model import MaskedImageModel
 
 from ..core.analysis import Analysis, Columns, Gathered, Study, Tables
 from ..core.arrays import Arrays
+from ..core.numbers import DIFFERENCE
 from ..core.subjects import Subject
-from . import errors, pictures, tables
+from . import errors, numbers, pictures, tables
 from .settings import TOKENS, Grid, ReconstructionSettings
 from .tables import Key
 
@@ -170,7 +171,7 @@ RECONSTRUCTION = Analysis(
     batch_size=ReconstructionSettings.asks.batch_size,
     columns={
         "": Columns(("image", "l1", "psnr"), ("checkpoint", "token"), ("l1",)),
-        "summary": Columns(("value", "ci_low", "ci_high"), ("checkpoint", "token", "measure"), ("value",)),
+        "summary": Columns(("value", "ci_low", "ci_high", *DIFFERENCE), ("checkpoint", "token", "measure")),
         "bands": Columns(BANDS, ("checkpoint", "token")),
     },
     figures={"bands": lambda tables: bands_figure.plot(tables["bands"])},
@@ -186,6 +187,7 @@ RECONSTRUCTION = Analysis(
         ),
     },
     files=files,
+    numbers=numbers.reconstruct,
     reading="Smaller errors and more PSNR are better; in the curves an error of 1 is that of a flat colour, and an "
     "energy near 1 has as much detail as the original.",
 )

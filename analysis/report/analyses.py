@@ -10,54 +10,51 @@ from typing import Any
 from a2mim.checkpoint.report import LoadReport
 from a2mim.errors import InputError
 
-from . import numbers as page_numbers
-from . import pictures
+from ..core.analysis import Analysis
+from ..core.numbers import Numbers, Tables, as_they_are, listed, number, text
+from . import claims, pictures
 from . import reading as page_reading
-from .model import Entry, duration, listed, number, table, text
-from .reading import KINDS, Found, mapping
+from .model import Entry, cut, duration, table
+from .reading import Found, mapping
 
-READING = {
-    "occlusion": "The longer a curve stays up as patches are hidden, the less the network depends on any one patch; "
-    "bands that do not touch tell two networks apart.",
-    "shuffle": "A curve that stays up as the cells are shuffled belongs to a network that looks at parts and not at "
-    "their arrangement; one that falls uses the arrangement.",
-    "interactions": "J(m) is how strongly two patches interact while m others are shown, relative to the mean over all "
-    "orders: high at middle orders means shapes and parts, high at both ends means textures or whole images alone; "
-    "what lies at the dotted line is noise.",
-    "spectrum": "The lower a line, the more the maps of that depth are smoothed, as their high frequencies are lost; a "
-    "line that rises keeps or adds detail.",
-    "variance": "A line that rises with depth means maps that differ more from place to place; one that falls means "
-    "maps that are averaged, as pooling and attention do.",
-    "reconstruct": "Smaller errors and more PSNR are better; in the curves an error of 1 is that of a flat colour, and "
-    "an energy near 1 has as much detail as the original.",
-    "knn": "How often the neighbours of an image among the encoder's features tell its class, without any training.",
-    "classification": "Accuracy after fine-tuning or probing; intervals that do not touch tell two methods apart.",
-    "token_place": "Accuracy by the place at which the mask token acts; place 0 is the input, 1 the last layer.",
-    "loss_ablation": "Accuracy as the parts of the loss are added one by one.",
-}
+NEIGHBOURS = (
+    "How often the nearest neighbours of an image, by the encoder's features, have its class; nothing is trained."
+)
 
 
 def entry(found: Found) -> Entry:
     """The section of a table of results, whatever state its files are in: what is wrong stands in ``problem``."""
-    title = KINDS[found.kind].title if found.kind in KINDS else found.path.name
-    made = Entry(found.kind, title, str(found.path), reading=READING.get(found.kind, ""))
-    if found.why:
-        made.problem = found.why
-        return made
+    made = Entry(found.kind, found.path.name, str(found.path), problem=found.why)
     try:
-        rows, notes = page_reading.read_table(found.path, found.kind)
-        numbers = page_numbers.of(found.kind, rows, found.path)
+        record = page_reading.known(found.kind)
+        if record is not None:
+            made.title, made.reading = record.title, record.reading
+        if made.problem or record is None:
+            return made
+        tables, made.notes = page_reading.read(found, record.columns)
+        numbers = _numbers(record, tables)
     except InputError as error:
         made.problem = str(error)
         return made
-    made.tables, made.findings, made.notes = numbers.tables, numbers.findings, notes + numbers.notes
-    made.pictures, undrawn = pictures.of(found.kind, rows, found.path, numbers.gist)
-    made.notes += undrawn
-    if "checkpoint" in rows:
-        made.checkpoints = {name: {} for name in dict.fromkeys(rows["checkpoint"])}
-    if found.kind not in page_numbers.CLAIMS:
+    for key in numbers.unlike:
+        del tables[key]
+        file = page_reading.beside(found.path, key)
+        made.notes.append(f"{file} does not agree with {found.path.name} and is left out.")
+    made.tables = [cut(one, found.path.name) for one in numbers.tables]
+    if "checkpoint" in tables[""]:
+        made.checkpoints = {name: {} for name in dict.fromkeys(tables[""]["checkpoint"])}
+    if isinstance(record, Analysis):
+        made.pictures, undrawn = pictures.of(record, tables, found.path, numbers.gist)
+        made.notes += undrawn
         _about(made, found)
+    made.findings = made.findings or numbers.findings
     return made
+
+
+def _numbers(record: Analysis[Any] | claims.Claim, tables: Tables) -> Numbers:
+    if not isinstance(record, Analysis):
+        return claims.numbers(tables)
+    return record.numbers(tables) if record.numbers else as_they_are(record.title, tables[""])
 
 
 def _about(made: Entry, found: Found) -> None:
@@ -78,7 +75,7 @@ def _about(made: Entry, found: Found) -> None:
         file = found.path.with_suffix(".json").name
         made.notes.append(f"{file} speaks of other checkpoints ({listed(named)}) than {found.path.name}.")
     elif isinstance(conclusions, list):
-        made.findings += [str(one) for one in conclusions]
+        made.findings = [str(one) for one in conclusions]
     for name, report in mapping(about.get("checkpoints")).items():
         made.checkpoints[name] = mapping(report)
         made.reports[name] = said(mapping(report))
@@ -92,7 +89,7 @@ def _about(made: Entry, found: Found) -> None:
 
 def neighbours(found: Found) -> Entry:
     """The section of knn.json."""
-    made = Entry("knn", f"Nearest neighbours: {found.path.parent.name}", str(found.path), reading=READING["knn"])
+    made = Entry("knn", f"Nearest neighbours: {found.path.parent.name}", str(found.path), reading=NEIGHBOURS)
     try:
         about = page_reading.read_json(found.path)
     except InputError as error:

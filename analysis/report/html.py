@@ -16,7 +16,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from .model import Cell, Page, Picture, Table
+from ..core.numbers import Cell, Table
+from .model import Page, Picture
 
 WRAPPED = 14  # characters beyond which a word may be broken
 SHRUNK = 0.55  # pixels on the page for each pixel of a picture: a picture has 200 dots per inch, a page about 110

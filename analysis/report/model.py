@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-NOTHING = "–"  # of a value that is not there
+from ..core.numbers import Cell, Table
+
 ROWS = 200  # of a table on the page; the rest is in its file
 
 
 @dataclass(frozen=True)
-class Cell:
-    """What a cell of a table says, and the number by which its column is sorted (None: by its text)."""
-
-    text: str
-    value: float | None = None
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table with a caption; ``note`` stands below it."""
-
-    caption: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    note: str = ""
-
-
-@dataclass(frozen=True)
 class Picture:
-    """A PNG; ``alt`` says what it shows to who does not see it."""
+    """A PNG; ``alt`` is the alternative text, which says what it shows."""
 
     png: bytes
     alt: str
@@ -52,7 +34,7 @@ class Entry:
         notes: what was found wanting in the files, or left out.
         settings: name -> value, all of them; ``changed`` those that differ from a recipe, in words.
         reports: checkpoint -> what the loader said of it.
-        commands: what reproduces it.
+        commands: those that made it, as they were written down.
         checkpoints: name -> what is known of it (architecture, parameters, ...), for the page's list of networks.
     """
 
@@ -87,64 +69,17 @@ class Page:
     overview: Table | None = None  # all runs beside each other
 
 
-def number(value: float, digits: int = 3) -> str:
-    """A number with so many digits that count; a dash for one that is not there."""
-    if value is None or not math.isfinite(value):
-        return NOTHING
-    return f"{value:.{digits}g}".replace("-", "−") if abs(value) < 10**digits else f"{value:.0f}".replace("-", "−")
-
-
-def decimals(value: float, places: int) -> str:
-    """A number with so many digits behind the point; a dash for one that is not there."""
-    if value is None or not math.isfinite(value):
-        return NOTHING
-    text = f"{value:.{places}f}"
-    return (text.removeprefix("-") if float(text) == 0 else text).replace("-", "−")  # there is no minus nought
-
-
-def count(value: float) -> Cell:
-    """A whole number."""
-    return Cell(decimals(value, 0), _sortable(value))
-
-
-def measured(value: float, places: int = 2, signed: bool = False) -> Cell:
-    """A value without an interval."""
-    return Cell(_signed(value, places) if signed else decimals(value, places), _sortable(value))
-
-
-def within(value: float, low: float, high: float, places: int = 2, signed: bool = False) -> Cell:
-    """A value with its interval where it has one: 0.62 (0.60 to 0.64)."""
-    write = _signed if signed else decimals
-    text = write(value, places)
-    if math.isfinite(value) and math.isfinite(low) and math.isfinite(high):
-        text += f" ({write(low, places)} to {write(high, places)})"
-    return Cell(text, _sortable(value))
-
-
-def verdict(low: float, high: float) -> Cell:
-    """What an interval of a difference says."""
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return Cell("no interval")
-    return Cell("no difference shown" if low <= 0 <= high else "lower" if high < 0 else "higher")
-
-
-def text(value: Any) -> Cell:
-    """Words; nothing is a dash."""
-    return Cell(str(value) if value not in (None, "") else NOTHING)
+def cut(one: Table, file: str) -> Table:
+    """A table of at most ``ROWS`` rows; its note says which file holds the rest."""
+    if len(one.rows) <= ROWS:
+        return one
+    note = f"{one.note} The first {ROWS} of {len(one.rows)} rows; all are in {file}.".strip()
+    return replace(one, rows=one.rows[:ROWS], note=note)
 
 
 def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]], file: str, note: str = "") -> Table:
     """A table of at most ``ROWS`` rows; its note says which file holds the rest."""
-    all_rows = [tuple(row) for row in rows]
-    if len(all_rows) > ROWS:
-        note = f"{note} The first {ROWS} of {len(all_rows)} rows; all are in {file}.".strip()
-    return Table(caption, tuple(columns), tuple(all_rows[:ROWS]), note)
-
-
-def listed(names: Iterable[Any], limit: int = 6) -> str:
-    """Names in a sentence: the first few, and how many more there are."""
-    every = [str(name) for name in names]
-    return ", ".join(every[:limit]) + (f" and {len(every) - limit} more" if len(every) > limit else "")
+    return cut(Table(caption, tuple(columns), tuple(tuple(row) for row in rows), note), file)
 
 
 def duration(seconds: float) -> str:
@@ -155,12 +90,3 @@ def duration(seconds: float) -> str:
         return f"{round(seconds) // 60} min {round(seconds) % 60} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _signed(value: float, places: int) -> str:
-    shown = decimals(value, places)
-    return f"+{shown}" if math.isfinite(value) and value > 0 and float(f"{value:.{places}f}") else shown
-
-
-def _sortable(value: float) -> float | None:
-    return float(value) if value is not None and math.isfinite(value) else None

@@ -14,11 +14,12 @@ import numpy as np
 from a2mim import files
 from a2mim.errors import InputError
 
+from ..core.numbers import Cell, Table, count, decimals, listed, text
 from . import analyses as page_analyses
 from . import html, reading
 from . import pictures as page_pictures
 from . import runs as page_runs
-from .model import Cell, Entry, Page, Table, count, decimals, listed, table, text
+from .model import Entry, Page, table
 from .reading import ABOUT, NEIGHBOURS, RUN, TRIALS, Found
 
 LIMIT = 5_000_000  # bytes of the page
@@ -53,7 +54,7 @@ def gather(sources: Sequence[str | Path], title: str | None = None) -> Page:
     if not good:
         problems = [f"{entry.place}: {entry.problem}" for _, entry in entries]
         raise InputError(
-            f"nothing to report on; looked for {reading.LOOKED_FOR}; found "
+            f"nothing to report on; looked for {reading.looked_for()}; found "
             f"{listed([*problems, *notes], 4) or 'none of them'}"
         )
     runs = [entry for one, entry in entries if one.kind in (RUN, TRIALS)]

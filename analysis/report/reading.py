@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -10,62 +11,27 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from a2mim.errors import InputError
 
+from ..analyses import ANALYSES
+from ..core.numbers import Columns
+from .claims import CLAIMS, Claim
 
-@dataclass(frozen=True)
-class Kind:
-    """A table of results: its columns of numbers and of words, and of the numbers those that no row can do without."""
-
-    title: str
-    numbers: tuple[str, ...]
-    words: tuple[str, ...] = ("checkpoint",)
-    needed: tuple[str, ...] = ()
-    beside: tuple[str, ...] = ()  # files that belong to it: <kind>_<name>.csv
+if TYPE_CHECKING:
+    from ..core.analysis import Analysis
 
 
-LAYERS = ("depth", "ci_low", "ci_high", "height", "width")
-KINDS = {
-    "occlusion": Kind(
-        "Occlusion robustness", ("run", "ratio", "accuracy"), needed=("ratio", "accuracy"), beside=("summary",)
-    ),
-    "shuffle": Kind("Shuffled patches", ("run", "side", "accuracy"), needed=("side", "accuracy")),
-    "interactions": Kind(
-        "Multi-order interactions",
-        ("ratio", "strength", "J", "J_ci_low", "J_ci_high", "noise_floor"),
-        needed=("ratio", "J"),
-        beside=("difference", "rms"),
-    ),
-    "spectrum": Kind(
-        "Fourier spectra of the feature maps",
-        ("frequency", "log_amplitude", *LAYERS),
-        ("checkpoint", "layer"),
-        ("depth", "frequency", "log_amplitude"),
-        ("at",),
-    ),
-    "variance": Kind("Variance of the feature maps", LAYERS, ("checkpoint", "layer"), ("depth",)),
-    "reconstruct": Kind(
-        "Reconstructions", ("image", "l1", "psnr"), ("checkpoint", "token"), ("l1",), ("summary", "bands")
-    ),
-    "classification": Kind("Classification", ("top1",), ("network", "method", "evaluation"), ("top1",)),
-    "token_place": Kind("Place of the mask token", ("place", "top1"), ("network", "token", "site"), ("top1",)),
-    "loss_ablation": Kind("Ablation of the loss", ("top1",), ("network", "row"), ("top1",)),
-}
 WORDS = ("checkpoint", "token", "layer", "measure", "fill", "against", "reference", "network", "method")
 OPTIONAL = ("ci_low", "ci_high", "n_images", "n_pairs", "n_contexts", "seed", "ssim", "val_loss")  # numbers, if there
 SKIPPED = re.compile(r"\..*|.*\.parts|.*\.old-\d+|reconstructions|tensorboard|wandb|stages")
 RUN, TRIALS, NEIGHBOURS, ABOUT, UNFINISHED, FOREIGN = "run", "trials", "knn", "about", "unfinished", "foreign"
 OLD = "The command was not written down (made by an older version)."
 NO_COMMAND = "There was no command: this was made by a call from Python."
-LOOKED_FOR = (
-    f"results of a2mim-analyze ({', '.join(f'{kind}.csv' for kind in list(KINDS)[:6])}), runs (args.yaml, summary.csv),"
-    " trials (seeds.csv), knn.json"
-)
 
 
 @dataclass(frozen=True)
@@ -75,6 +41,26 @@ class Found:
     kind: str
     path: Path
     why: str = ""  # of what cannot be used
+
+
+def names() -> list[str]:
+    """Names of the tables that the page shows: those of the analyses and those of the claims."""
+    return [*ANALYSES, *CLAIMS]
+
+
+def known(name: str) -> Analysis[Any] | Claim | None:
+    """The record of an analysis or a claim; None for another name.
+
+    Raises:
+        InputError: the analysis is one of another package that cannot be loaded.
+    """
+    return CLAIMS.get(name) or ANALYSES.get(name)
+
+
+def looked_for() -> str:
+    """What a report is made of."""
+    tables = ", ".join(f"{name}.csv" for name in ANALYSES)
+    return f"results of a2mim-analyze ({tables}), runs (args.yaml, summary.csv), trials (seeds.csv), knn.json"
 
 
 def find(sources: Sequence[str | Path]) -> tuple[list[Found], list[str]]:
@@ -87,7 +73,7 @@ def find(sources: Sequence[str | Path]) -> tuple[list[Found], list[str]]:
     empty = []
     for source in map(Path, sources):
         if not source.exists():
-            raise InputError(f"{source} does not exist; a report is made of {LOOKED_FOR}")
+            raise InputError(f"{source} does not exist; a report is made of {looked_for()}")
         here = [_file(source)] if source.is_file() else list(_folder(source))
         for one in here:
             found.setdefault((one.kind, one.path.resolve()), one)
@@ -97,19 +83,17 @@ def find(sources: Sequence[str | Path]) -> tuple[list[Found], list[str]]:
 
 
 def _folder(root: Path) -> Iterator[Found]:
-    for place, folders, names in os.walk(root):
-        folder, here = Path(place), set(names)
+    every = names()
+    for place, folders, held in os.walk(root):
+        folder, here = Path(place), set(held)
         if "about.json" in here:
             yield Found(ABOUT, folder / "about.json")
-        for kind in KINDS:
-            if f"{kind}.csv" in here:
-                yield Found(kind, folder / f"{kind}.csv")
-            elif f"{kind}.parts" in folders:
-                why = (
-                    f"{kind}.parts is there and {kind}.csv is not: the analysis was stopped; the same command goes on"
-                    " from there"
-                )
-                yield Found(UNFINISHED, folder / f"{kind}.csv", why)
+        for name in every:
+            if f"{name}.csv" in here:
+                yield Found(name, folder / f"{name}.csv")
+            elif f"{name}.parts" in folders:
+                why = f"the analysis was stopped: {name}.parts is there, {name}.csv is not; the same command goes on"
+                yield Found(UNFINISHED, folder / f"{name}.csv", why)
         if "knn.json" in here:
             yield Found(NEIGHBOURS, folder / "knn.json")
         if "seeds.csv" in here:
@@ -127,66 +111,103 @@ def _file(path: Path) -> Found:
         return Found(TRIALS, path.parent)
     if path.name == "knn.json":
         return Found(NEIGHBOURS, path)
-    if path.stem in KINDS:
+    if path.stem in names():
         return Found(path.stem, path.with_suffix(".csv"))
-    for kind, one in KINDS.items():
-        if path.stem in [f"{kind}_{name}" for name in one.beside]:
-            main = path.with_name(f"{kind}.csv")
-            return Found(kind, main, "" if main.exists() else f"{path.name} belongs to {main.name}, which is not there")
+    records = _records()
+    for name, record in records.items():
+        if path.stem in [f"{name}_{key}" for key in record.columns if key]:
+            main = path.with_name(f"{name}.csv")
+            why = f"{path.name} belongs to {main.name}, which does not exist"
+            return Found(name, main, "" if main.exists() else why)
     try:
-        columns = set(rows_of(path).columns)
+        columns = list(rows_of(path).columns)
     except InputError as error:
         return Found(FOREIGN, path, str(error))
-    for kind, one in KINDS.items():
-        if columns >= {*one.words, *one.numbers} and (kind != "variance" or columns & {"variance", "std"}):
-            return Found(kind, path)
-    why = f"{path.name} has the columns {_some(columns)}, which are those of no analysis ({', '.join(KINDS)})"
+    for name, record in records.items():
+        wanted = record.columns[""]
+        either = not wanted.either or any(name in columns for name in wanted.either)
+        if either and all(name in columns for name in (*wanted.words, *wanted.numbers)):
+            return Found(name, path)
+    why = f"{path.name} has the columns {_some(columns)}; no analysis has these ({', '.join(records)})"
     return Found(FOREIGN, path, why)
 
 
-def read_table(path: Path, kind: str) -> tuple[pd.DataFrame, list[str]]:
-    """The table of an analysis, and a note where rows were left out.
+def _records() -> dict[str, Analysis[Any] | Claim]:
+    """All that tell their columns; one that cannot be loaded is left out, as its own files say why."""
+    found: dict[str, Analysis[Any] | Claim] = {}
+    for name in names():
+        with contextlib.suppress(InputError):
+            record = known(name)
+            if record is not None and "" in record.columns:
+                found[name] = record
+    return found
 
-    Rows of which a needed number is none (NaN, infinite, empty) are left out; other numbers may be missing, as an
-    interval over one image is.
+
+def read(found: Found, columns: Mapping[str, Columns]) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """All tables of an analysis by their key, the main one under ``""``, and notes on what was left out.
+
+    Args:
+        columns: what each table must have; those that may stand beside the main one are looked for by their key.
 
     Raises:
-        InputError: a file that is no CSV, that lacks columns or rows, or has words where numbers belong.
+        InputError: the main table cannot be used; see ``read_table``.
     """
-    one = KINDS[kind]
+    main, notes = read_table(found.path, columns.get("", Columns(())))
+    tables = {"": main}
+    for key, wanted in columns.items():
+        if not key:
+            continue
+        table, more = read_beside(found.path, key, wanted)
+        notes += more
+        if table is not None and "checkpoint" in table and set(table["checkpoint"]) - set(main["checkpoint"]):
+            notes.append(f"{beside(found.path, key)} has other checkpoints than {found.path.name} and is left out.")
+        elif table is not None:
+            tables[key] = table
+    return tables, notes
+
+
+def read_table(path: Path, columns: Columns) -> tuple[pd.DataFrame, list[str]]:
+    """The table of an analysis, and a note where rows were left out.
+
+    Rows without a finite value in a needed column are left out; other numbers may be missing, as the interval of a
+    single image is.
+
+    Raises:
+        InputError: a file that is not a CSV, lacks columns or rows, or has words where numbers belong.
+    """
     rows = rows_of(path)
-    if kind == "variance":
-        value = "std" if "std" in rows else "variance"
-        one = Kind(one.title, (value, *one.numbers), one.words, (value, *one.needed))
-    missing = [name for name in (*one.words, *one.numbers) if name not in rows]
-    if missing:
+    either = tuple(name for name in columns.either if name in rows)[:1] or columns.either[:1]
+    numbers, needed = (*either, *columns.numbers), [*either, *columns.needed]
+    if missing := [name for name in (*columns.words, *numbers) if name not in rows]:
         raise InputError(f"{path.name} lacks the columns {', '.join(missing)}; it has {_some(rows.columns)}")
-    whole = numeric(rows, path, (*one.numbers, *OPTIONAL), one.words)
-    good = np.isfinite(whole[list(one.needed)].to_numpy(dtype=float)).all(axis=1)
+    whole = numeric(rows, path, (*numbers, *OPTIONAL), columns.words)
+    if whole.empty:
+        raise InputError(f"{path.name} has no rows, so there is nothing to show")
+    good = np.isfinite(whole[needed].to_numpy(dtype=float)).all(axis=1)
     if not good.any():
-        what = "no rows" if rows.empty else f"no row with a number in {' and '.join(one.needed)}"
-        raise InputError(f"{path.name} has {what}, so there is nothing to show")
-    note = f"{int((~good).sum())} of the {len(whole)} rows of {path.name} have no number in {' or '.join(one.needed)}"
+        raise InputError(f"{path.name} has no row with a number in {' and '.join(needed)}, so there is nothing to show")
+    note = f"{int((~good).sum())} of the {len(whole)} rows of {path.name} have no number in {' or '.join(needed)}"
     return whole[good].reset_index(drop=True), [] if good.all() else [f"{note}; they are left out."]
 
 
-def read_beside(path: Path, name: str, columns: Sequence[str]) -> tuple[pd.DataFrame | None, list[str]]:
-    """The table ``<stem>_<name>.csv`` beside ``path``, None where there is none; a note where it cannot be used.
-
-    Args:
-        columns: that it must have; numbers, but for those called so in ``WORDS``.
-    """
-    file = path.with_name(f"{path.stem}_{name}.csv")
+def read_beside(path: Path, key: str, columns: Columns) -> tuple[pd.DataFrame | None, list[str]]:
+    """The table ``<stem>_<key>.csv`` beside ``path``, None where there is none; a note where it cannot be used."""
+    file = path.with_name(beside(path, key))
     if not file.is_file():
         return None, []
     try:
         rows = rows_of(file)
-        missing = [column for column in columns if column not in rows]
+        missing = [name for name in (*columns.words, *columns.numbers) if name not in rows]
         if missing or rows.empty:
             raise InputError(f"{file.name} lacks {', '.join(missing) or 'rows'}")
-        return numeric(rows, file, [column for column in columns if column not in WORDS], WORDS), []
+        return numeric(rows, file, columns.numbers, columns.words), []
     except InputError as error:
         return None, [f"{error}; it is left out."]
+
+
+def beside(path: Path, key: str) -> str:
+    """The name of a table that belongs to the one at ``path``."""
+    return f"{path.stem}_{key}.csv"
 
 
 def numeric(rows: pd.DataFrame, path: Path, numbers: Iterable[str], words: Iterable[str]) -> pd.DataFrame:
@@ -207,7 +228,7 @@ def numeric(rows: pd.DataFrame, path: Path, numbers: Iterable[str], words: Itera
         elif name in numbers:
             first = int(wrong.to_numpy().argmax())
             value = str(table[name].iloc[first])[:40]
-            raise InputError(f"{path.name}, row {first + 1}: {name} is '{value}', which is no number")
+            raise InputError(f"{path.name}, row {first + 1}: {name} is '{value}', which is not a number")
     return table
 
 
@@ -215,18 +236,18 @@ def read_json(path: Path) -> dict[str, Any]:
     """A file of settings.
 
     Raises:
-        InputError: it cannot be read, or is no JSON object.
+        InputError: it cannot be read, or is not a JSON object.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(
-            f"There is no {path.name} beside the table, so that settings and command are not known"
+            f"There is no {path.name} beside the table, so its settings and command are not known"
         ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path.name} cannot be read as JSON ({_line(error)})") from None
     if not isinstance(found, dict):
-        raise InputError(f"{path.name} holds no settings, but a {type(found).__name__}")
+        raise InputError(f"{path.name} holds a {type(found).__name__} instead of settings")
     return found
 
 

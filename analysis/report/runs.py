@@ -18,9 +18,10 @@ from a2mim.errors import InputError
 from a2mim.figures import confusion, training
 from a2mim.settings import FinetuneSettings, PretrainSettings, TrainSettings
 
+from ..core.numbers import Table, count, listed, measured, number, text
 from . import pictures as page_pictures
 from . import reading as page_reading
-from .model import Entry, Picture, Table, count, duration, listed, measured, number, table, text
+from .model import Entry, Picture, duration, table
 from .reading import Found
 
 READING = (
@@ -42,7 +43,8 @@ ACCURACIES = {
     "top5_ema": "Top-5, averaged weights (%)",
     "train_top1": "Training top-1 (%)",
 }
-FROM_CHECKPOINT = ("model", "model_args", "img_size", "mean", "std")  # what fine-tuning takes from its checkpoint
+FROM_DATA = ("mean", "std")  # what a run takes from its data where its recipe leaves it open
+FROM_CHECKPOINT = ("model", "model_args", "img_size")  # what fine-tuning takes from its checkpoint
 
 
 def run_entry(found: Found) -> Entry:
@@ -251,7 +253,7 @@ def _describe(made: Entry, values: dict[str, Any], begin: Mapping[str, Any]) -> 
         made.notes.append(f"The settings cannot be compared with the recipe: {' '.join(str(error).split())[:200]}.")
         return
     alone = pretrained or (begin.get("start") == "from scratch" and not values.get("from_scratch"))
-    left = {key for key in FROM_CHECKPOINT if not base.get(key) and not alone}  # the checkpoint's, not a choice
+    left = {key for key in (*FROM_DATA, *(() if alone else FROM_CHECKPOINT)) if not base.get(key)}
     changed = {key: value for key, value in values.items() if base.get(key) != value and key not in left}
     made.facts["Recipe"] = f"{recipe} (settings that differ: {len(changed)})"
     made.changed = [f"{key}: {_shown(value)}, in the recipe {_shown(base.get(key))}" for key, value in changed.items()]

@@ -1,11 +1,18 @@
 """Results and runs as the commands write them, small and by hand, for the tests of the page that shows them."""
 
+import dataclasses
 import json
+from importlib.metadata import EntryPoint, EntryPoints
 
 import pandas as pd
 import yaml
+from matplotlib.figure import Figure
 from PIL import Image
 
+from a2mim.analysis import analyses
+from a2mim.analysis.core.analysis import Analysis
+from a2mim.analysis.core.numbers import Columns
+from a2mim.analysis.report import reading
 from a2mim.settings import FinetuneSettings
 
 NAMES = ("net-a", "net-b")
@@ -59,6 +66,16 @@ def write(folder, kind, rows, settings=None, **more):
         names = tuple(dict.fromkeys(table["checkpoint"]))
         (folder / f"{kind}.json").write_text(json.dumps(about(kind, settings, names, **more)))
     return folder / f"{kind}.csv"
+
+
+def tables(path):
+    """The tables of an analysis as the page reads them."""
+    return reading.read(reading.Found(path.stem, path), reading.known(path.stem).columns)[0]
+
+
+def texts(table):
+    """A table of the page, cell by cell."""
+    return [[cell.text for cell in row] for row in table.rows]
 
 
 def occlusion(folder, accuracy=ACCURACY, **settings):
@@ -189,3 +206,34 @@ def everything(folder):
     run(folder / "net-a")
     trials(folder / "trials")
     return folder
+
+
+def bars(tables):
+    figure = Figure()
+    figure.subplots().bar(tables[""]["checkpoint"], tables[""]["sharpness"])
+    return figure
+
+
+@dataclasses.dataclass(frozen=True)
+class Nothing:
+    """The settings of an analysis that has none."""
+
+
+SHARPNESS = Analysis(
+    name="sharpness",
+    title="Sharpness of the maps",
+    settings=Nothing,
+    load="encoders",
+    measure=lambda *_: {},
+    tables=lambda _: {},
+    columns={"": Columns(("sharpness",), needed=("sharpness",))},
+    figures={"": bars},
+    captions={"": ("Sharpness", "Bars of sharpness")},
+    reading="The higher, the sharper.",
+)
+
+
+def register_sharpness(monkeypatch, value="page_results:SHARPNESS"):
+    """An analysis of another package, as its entry point makes it known."""
+    every = EntryPoints([EntryPoint("sharpness", value, "a2mim.analyses")])
+    monkeypatch.setattr(analyses, "entry_points", every.select)

@@ -1,5 +1,6 @@
 """The whole page: what it holds of good and of broken files, that all is escaped, that it stays small."""
 
+import dataclasses
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from a2mim.analysis.probes import record
 from a2mim.analysis.report import model, page
 from a2mim.commands import analyze
 from a2mim.errors import InputError
@@ -143,7 +145,8 @@ def test_with_nothing_that_can_be_used_it_says_what_was_looked_for_and_found(tmp
 def test_a_fault_in_one_section_is_told_in_its_place(tmp_path, monkeypatch):
     page_results.occlusion(tmp_path)
     page_results.layers(tmp_path, "variance")
-    monkeypatch.setitem(page.page_analyses.page_numbers._KINDS, "variance", lambda *_: {}["gone"])
+    broken = dataclasses.replace(record.VARIANCE, numbers=lambda _: {}["gone"])
+    monkeypatch.setattr(record, "VARIANCE", broken)
     broken = page.gather([tmp_path]).analyses[1]
     assert broken.problem == "variance.csv could not be read: KeyError: 'gone'"
 
@@ -180,19 +183,44 @@ def test_the_head_says_what_when_and_by_which_versions(tmp_path):
     facts = page.gather([tmp_path]).facts
     assert facts["Holds"] == "5 analyses, 3 training runs"
     assert facts["Images"] == "50 of the embedded images of Fashion-MNIST (val)"
-    assert facts["Seeds"] == "3; 0; 5; 1"
+    assert facts["Seeds"] == "0; 3; 5; 1"
     assert facts["Versions"] == "python 3.11.7, torch 2.9"
     assert facts["Measured"] == "2026-01-02 03:04 UTC"
     assert (facts["Scale"], facts["Machine"], facts["Commands"]) == ("demo", "2 cores", "one; two")
     networks = page.gather([tmp_path]).networks
     assert [cell.text for cell in networks.rows[0]] == [
         *("net-a", "resnet10t", "0.51", "a2mim, finetune", "3", "100.0 %"),
-        "occlusion, interactions, spectrum, variance, reconstruct",
+        "interactions, occlusion, spectrum, variance, reconstruct",
     ]
 
 
 def test_the_demo_of_the_repository_makes_a_page():
     results = Path(__file__).parents[3] / "experiments" / "results" / "demo"
     entries = page.gather([results]).analyses
-    assert [entry.kind for entry in entries] == ["occlusion", "interactions", "spectrum", "variance", "reconstruct"]
-    assert all("settings and command are not known" in " ".join(entry.notes) for entry in entries)
+    assert [entry.kind for entry in entries] == ["interactions", "occlusion", "spectrum", "variance", "reconstruct"]
+    assert all("its settings and command are not known" in " ".join(entry.notes) for entry in entries)
+
+
+def test_an_analysis_of_another_package_has_its_section(tmp_path, monkeypatch):
+    page_results.register_sharpness(monkeypatch)
+    rows = [dict(checkpoint=name, sharpness=value, n_images=4) for name, value in (("net-a", 0.25), ("net-b", 1.5))]
+    path = page_results.write(tmp_path, "sharpness", rows, {"order": 2}, conclusions=["net-b is sharper by 1.25"])
+    (made,) = page.gather([tmp_path]).analyses
+    assert (made.title, made.problem, made.notes) == ("Sharpness of the maps", "", [])
+    assert made.reading == "The higher, the sharper."
+    assert made.pictures[0].alt == "Bars of sharpness, of net-a, net-b."
+    assert page_results.texts(made.tables[0]) == [["net-a", "0.25", "4"], ["net-b", "1.5", "4"]]
+    assert made.findings == ["net-b is sharper by 1.25"]
+    assert page.gather([path.rename(tmp_path / "other.csv")]).analyses[0].title == "Sharpness of the maps"
+    path.with_name("other.csv").rename(path)
+    text = page.write_page([path], tmp_path / "page.html").read_text()
+    assert '<td class="number" data-value="0.25">0.25</td>' in text
+
+
+def test_an_analysis_that_cannot_be_loaded_says_so_in_its_place(tmp_path, monkeypatch):
+    page_results.register_sharpness(monkeypatch, "gone:SHARPNESS")
+    page_results.occlusion(tmp_path)
+    page_results.write(tmp_path, "sharpness", [dict(checkpoint="net-a", sharpness=1.0)])
+    problems = {entry.kind: entry.problem for entry in page.gather([tmp_path]).analyses}
+    assert problems["occlusion"] == ""
+    assert problems["sharpness"].startswith("analysis 'sharpness' of gone:SHARPNESS cannot be loaded")

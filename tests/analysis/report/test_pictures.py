@@ -15,7 +15,7 @@ from a2mim.errors import InputError
 
 
 def pictures(path):
-    return page_pictures.of(path.stem, reading.read_table(path, path.stem)[0], path, "this is so")
+    return page_pictures.of(reading.known(path.stem), page_results.tables(path), path, "this is so")
 
 
 def noise(side=200, seed=0):
@@ -35,8 +35,8 @@ def test_each_analysis_is_drawn_anew_and_says_what_it_shows(tmp_path):
 
 def test_a_table_that_cannot_be_drawn_is_told(tmp_path):
     path = page_results.occlusion(tmp_path)
-    table = reading.read_table(path, "occlusion")[0].drop(columns="run")
-    found, notes = page_pictures.of("occlusion", table, path, "")
+    tables = {"": page_results.tables(path)[""].drop(columns="run")}
+    found, notes = page_pictures.of(reading.known("occlusion"), tables, path, "")
     assert (found, notes) == (
         [],
         ["A picture could not be drawn from occlusion.csv: occlusion table: columns missing: run."],
@@ -55,10 +55,15 @@ def test_pictures_of_images_are_embedded_and_told_from_drawn_ones(tmp_path):
         assert image.convert("RGB").getpixel((5, 5)) == (200, 30, 30)
     os.utime(tmp_path / "reconstruct.png", (1, 1))
     assert pictures(path)[1] == ["reconstruct.png is older than reconstruct.csv: it may show another measurement."]
+    (tmp_path / "reconstruct_bands.csv").unlink()  # without it there is no such figure, and nothing to complain of
+    os.utime(tmp_path / "reconstruct.png")
+    found, notes = pictures(path)
+    assert (found[0].caption[:10], notes) == ("Images and", [])
+    page_results.reconstruct(tmp_path)
     (tmp_path / "reconstruct.png").write_bytes(b"no picture")
     found, notes = pictures(path)
     assert len(found) == 1
-    assert notes[0].startswith("reconstruct.png is no picture")
+    assert notes[0].startswith("reconstruct.png is not a picture")
 
 
 def test_pictures_are_made_smaller_until_they_fit():

@@ -65,7 +65,7 @@ def test_confusions_and_reconstructions_are_shown_where_they_are(tmp_path):
         (None, "summary.csv is not there: the run was stopped before its first epoch ended"),
         ("a,b\n1,2\n", "summary.csv lacks epoch, loss; it has a, b"),
         ("epoch,loss\n1,nan\n", "summary.csv has no epoch with a loss, so there is nothing to show"),
-        ("epoch,loss\n1,low\n", "summary.csv, row 1: loss is 'low', which is no number"),
+        ("epoch,loss\n1,low\n", "summary.csv, row 1: loss is 'low', which is not a number"),
     ],
 )
 def test_runs_without_numbers_say_why(tmp_path, text, said):
