@@ -45,6 +45,8 @@ def pretrain(
     device = pick_device(settings.device)
     source = open_images(settings.dataset, settings.data_dir, "train", classes=settings.classes)
     given = settings
+    for note in source.notes:
+        echo(f"note: {note}")
     settings = dataclasses.replace(settings, mean=settings.mean or source.mean, std=settings.std or source.std)
     method = METHODS[settings.method]
     with seeds.isolated(settings.seed, "weights"):

@@ -1,4 +1,4 @@
-"""Images by name, and batches of them: the front door to sources, transforms and the loader.
+"""Images by name, and batches of them: sources, transforms and the loader.
 
 source = open_images("fashion")
 transform = train_transform(32, source.mean, source.std)
@@ -13,18 +13,11 @@ import os
 from typing import Any
 
 from a2mim.data.class_lists import read_class_list
-from a2mim.data.folders import FileImages, FolderImages
+from a2mim.data.class_names import check_same_classes
+from a2mim.data.folders import FileImages, FolderImages, check_labels
 from a2mim.data.loading import Batch, ImageLoader
-from a2mim.data.sources import (
-    SPLITS,
-    FashionImages,
-    ImageSource,
-    UnreadableError,
-    balanced_subset,
-    find_fashion_files,
-    read_image,
-    to_rgb,
-)
+from a2mim.data.pixels import Range, UnreadableError, read_image, to_rgb
+from a2mim.data.sources import SPLITS, FashionImages, ImageSource, balanced_subset, find_fashion_files
 from a2mim.data.timm_sources import TimmImages, TimmStream, open_timm_images
 from a2mim.data.transforms import ImageTransform, eval_transform, train_transform, two_views
 from a2mim.errors import InputError
@@ -41,6 +34,8 @@ __all__ = [
     "TimmStream",
     "UnreadableError",
     "balanced_subset",
+    "check_labels",
+    "check_same_classes",
     "eval_transform",
     "open_images",
     "read_class_list",
@@ -57,6 +52,9 @@ def open_images(
     split: str = "train",
     *,
     classes: str | os.PathLike[str] | None = None,
+    class_order: str | None = None,
+    value_range: Range | None = None,
+    exif_rotate: bool = False,
     **timm_extras: Any,
 ) -> ImageSource:
     """The images of one split of a data set.
@@ -67,26 +65,35 @@ def open_images(
             other name is timm's: ``torch/cifar10``, ``hfds/...``, ``wds/...``, ... (see ``timm.data.create_dataset``).
         data_dir: folder of the data.
         split: ``train`` or ``val``; for timm's names also one of the data set's own.
-        classes: of a folder these classes alone: ``imagenet100``, or a file that lists them (``read_class_list``).
+        classes: use only these classes of a folder: ``imagenet100``, or a file that lists them (``read_class_list``).
+        class_order: how class folders are numbered: ``name`` (torchvision) or ``number`` (timm), see ``sort_classes``.
+        value_range: values that become black and white in images with more than 8 bits, see ``read_image``.
+        exif_rotate: turn images as their EXIF orientation says; timm and torchvision do not.
         timm_extras: passed on to timm, for timm's names only (``input_key``, ``num_samples``, ...).
 
     Raises ``InputError`` with what was looked for and what was found.
     """
     only = None if classes is None else read_class_list(classes)
+    reading: dict[str, Any] = dict(class_order=class_order, value_range=value_range, exif_rotate=exif_rotate)
+    given = [name for name, value in reading.items() if value not in (None, False)]
     if only and (dataset not in ("fashion", "folder") or data_dir is None):
         raise InputError(f"classes={classes} chooses sub-folders of --data-dir, and data set {dataset!r} has none")
     if dataset not in ("fashion", "folder"):
+        if given:
+            raise InputError(f"{', '.join(given)}: only image folders take this, and the data set is {dataset!r}")
         return open_timm_images(dataset, data_dir, split, **timm_extras)
     if split not in SPLITS:
         raise InputError(f"split {split!r} must be one of {', '.join(SPLITS)} for the data set {dataset!r}")
     if timm_extras:
         raise InputError(f"data set {dataset!r} takes no settings {', '.join(timm_extras)}")
     if dataset == "fashion" and (data_dir is None or (not only and find_fashion_files(data_dir))):
+        if given:
+            raise InputError(f"{', '.join(given)}: only image folders take this, and the data set is 'fashion'")
         return FashionImages(data_dir, split)
     if data_dir is None:
         raise InputError("data set 'folder' needs --data-dir: the folder with the images")
     try:
-        return FolderImages(data_dir, split, only=only)
+        return FolderImages(data_dir, split, only=only, **reading)
     except InputError as error:
         if dataset == "folder" or only:
             raise

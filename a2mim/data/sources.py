@@ -1,4 +1,4 @@
-"""Where images come from: what every source offers, how any picture becomes RGB, and the embedded Fashion-MNIST."""
+"""Where images come from: what every source offers, and the embedded Fashion-MNIST."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ import gzip
 import math
 import os
 import zlib
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import BinaryIO
+from types import MappingProxyType
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from a2mim import seeds
-from a2mim.errors import InputError, RunError
+from a2mim.data.pixels import UnreadableError as UnreadableError
+from a2mim.errors import InputError
 
 SPLITS = ("train", "val")
 FASHION_CLASSES = (
@@ -35,15 +37,6 @@ _FASHION_FILES = {"train": "train", "val": "t10k"}
 _FASHION_FOLDERS = (".", "raw", "FashionMNIST/raw")
 
 
-class UnreadableError(RunError):
-    """One image of a source that cannot be read: its ``path`` and the ``reason``."""
-
-    def __init__(self, path: str, reason: str):
-        super().__init__(f"cannot read image {path}: {reason}")
-        self.path = path
-        self.reason = reason
-
-
 class ImageSource(abc.ABC):
     """A numbered set of images: ``source[i]`` -> (PIL image in RGB, label), ``len(source)``.
 
@@ -53,6 +46,8 @@ class ImageSource(abc.ABC):
         mean, std: of each channel, pixels in [0, 1].
         img_size: side of the (square) images in pixels; None when they differ or are not square.
         split: ``train`` or ``val``; ``all`` when the source has no splits and gives every image for each of them.
+        skipped: what was found beside the images and passed over, by kind: ``{".txt": 5, "broken link": 1}``.
+        notes: what a user should know of how the images were read, one line each, for console, JSON and page.
     """
 
     name: str = ""
@@ -61,6 +56,8 @@ class ImageSource(abc.ABC):
     std: tuple[float, ...] = IMAGENET_DEFAULT_STD
     img_size: int | None = None
     split: str = "train"
+    skipped: Mapping[str, int] = MappingProxyType({})
+    notes: tuple[str, ...] = ()
 
     @abc.abstractmethod
     def __len__(self) -> int: ...
@@ -76,39 +73,6 @@ class ImageSource(abc.ABC):
     def labels(self) -> np.ndarray | None:
         """All labels, int64 (n,), without reading an image; None when there are none or they cannot be had so."""
         return None
-
-
-def read_image(file: str | os.PathLike[str] | BinaryIO, path: str) -> Image.Image:
-    """Decode an image file completely and convert it to RGB; ``path`` names it in the ``UnreadableError``."""
-    try:
-        with Image.open(file) as image:
-            return to_rgb(image)
-    except MemoryError:
-        raise
-    except Exception as error:  # on broken files Pillow's parsers raise whatever they trip over, not only OSError
-        # Pillow puts the path, or a buffer's address, into this one message
-        unknown = isinstance(error, UnidentifiedImageError)
-        raise UnreadableError(path, "not an image" if unknown else str(error) or type(error).__name__) from error
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Any Pillow image as RGB.
-
-    Transparent pixels are laid over white (dropping the alpha channel would show what the author hid). 16-bit grey is
-    scaled to 8 bits (Pillow would clip it to white), float grey too when it lies in [0, 1].
-    """
-    if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    if image.mode == "F" or image.mode.startswith("I"):
-        grey = np.nan_to_num(np.asarray(image, dtype=np.float64))
-        if image.mode != "F":
-            grey = grey / 257
-        elif grey.size and grey.min() >= 0 and grey.max() <= 1:
-            grey = grey * 255
-        image = Image.fromarray(grey.round().clip(0, 255).astype(np.uint8))
-    image.load()  # convert() returns RGB images as they are, not yet decoded
-    return image.convert("RGB")
 
 
 class FashionImages(ImageSource):

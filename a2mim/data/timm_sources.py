@@ -20,7 +20,8 @@ from timm.data import create_dataset
 from torch.utils.data import IterableDataset
 from torchvision.datasets import DatasetFolder
 
-from a2mim.data.sources import ImageSource, UnreadableError, read_image, to_rgb
+from a2mim.data.pixels import UnreadableError, read_image, to_rgb
+from a2mim.data.sources import ImageSource
 from a2mim.errors import InputError
 
 # what timm imports for a prefix, and what provides it

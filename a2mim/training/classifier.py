@@ -12,7 +12,7 @@ from torch import nn
 
 from a2mim import seeds
 from a2mim.checkpoint import load_encoder
-from a2mim.data import ImageLoader, ImageSource, eval_transform, open_images, train_transform
+from a2mim.data import ImageLoader, ImageSource, check_labels, eval_transform, open_images, train_transform
 from a2mim.encoders.build import build_encoder, default_img_size
 from a2mim.encoders.sources import architecture
 from a2mim.errors import InputError
@@ -30,8 +30,9 @@ def labelled_images(settings: FinetuneSettings, echo: Echo = print) -> tuple[Ima
     source, validation = (
         open_images(settings.dataset, settings.data_dir, split, classes=settings.classes) for split in ("train", "val")
     )
-    if not source.classes:
-        raise InputError(f"{source.name} has no labels, and fine-tuning needs them: one sub-folder per class")
+    check_labels(source)
+    for note in dict.fromkeys((*source.notes, *validation.notes)):
+        echo(f"note: {note}")
     if getattr(source, "split", "") == "all":
         echo(f"note: {source.name} has no folders train and val; accuracy is measured on the training images")
     return source, validation

@@ -41,7 +41,7 @@ def test_mistakes(tmp_path):
         (dict(split="tset"), "split 'tset' must be one of train, val"),
         (dict(dataset="folder"), "'folder' needs --data-dir"),
         (dict(input_key="img"), "takes no settings input_key"),
-        (dict(data_dir=tmp_path), "is no image folder: looked for .*; found nothing"),
+        (dict(data_dir=tmp_path), "is not an image folder: looked for .*; found nothing"),
         (dict(data_dir=tmp_path / "gone"), "the image folder .*gone does not exist"),
         (dict(dataset="fasion"), "unknown data set 'fasion'"),
     ):

@@ -1,17 +1,15 @@
-"""Any picture becomes a sane RGB image, a broken one an error with its path; Fashion-MNIST embedded and original."""
+"""Fashion-MNIST, embedded and as original files; balanced subsets."""
 
 import gzip
-import io
 import pickle
 from importlib import resources
 
 import numpy as np
 import pytest
-from PIL import Image
 from small_data import idx, write_fashion
 
 from a2mim.data import sources
-from a2mim.data.sources import FashionImages, UnreadableError, balanced_subset, read_image, to_rgb
+from a2mim.data.sources import FashionImages, balanced_subset
 from a2mim.errors import InputError
 
 
@@ -72,67 +70,6 @@ def test_what_is_wrong_with_original_files_is_said(tmp_path):
     path.with_suffix(".gz").write_bytes(gzip.compress(good)[:-20])
     with pytest.raises(InputError, match=r"cannot read .*ubyte.gz"):
         FashionImages(tmp_path)
-
-
-def _saved(image, form, **options):
-    buffer = io.BytesIO()
-    image.save(buffer, form, **options)
-    return Image.open(io.BytesIO(buffer.getvalue()))
-
-
-def test_16_bit_grey_keeps_its_grey_levels():
-    grey = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
-    for form in ("PNG", "TIFF"):
-        pixels = np.asarray(to_rgb(_saved(Image.fromarray(grey), form)))
-        assert np.array_equal(pixels, np.repeat(np.round(grey / 257)[..., None], 3, axis=2))
-    assert np.array_equal(np.asarray(to_rgb(Image.fromarray(grey.astype(np.int32)))), pixels)
-
-
-def test_float_grey_is_scaled_when_it_lies_between_0_and_1():
-    grey = np.array([[0, 0.5, 1]], np.float32)
-    assert np.asarray(to_rgb(Image.fromarray(grey)))[0, :, 0].tolist() == [0, 128, 255]
-    assert np.asarray(to_rgb(Image.fromarray(grey * 300 - 20)))[0, :, 0].tolist() == [0, 130, 255]
-    assert np.asarray(to_rgb(Image.fromarray(grey * np.nan)))[0, :, 0].tolist() == [0, 0, 0]
-
-
-def test_transparent_pixels_are_white_and_half_transparent_ones_half_white():
-    rgba = np.array([[[200, 0, 0, 255], [200, 0, 0, 0], [200, 0, 0, 128]]], np.uint8)
-    pixels = np.asarray(to_rgb(_saved(Image.fromarray(rgba), "PNG")))[0]
-    assert pixels[0].tolist() == [200, 0, 0]
-    assert pixels[1].tolist() == [255, 255, 255]
-    assert np.allclose(pixels[2], [227, 127, 127], atol=1)
-    palette = _saved(Image.fromarray(rgba[..., :3]).quantize(4), "PNG", transparency=0)
-    assert palette.mode == "P"
-    assert (np.asarray(to_rgb(palette)) == 255).any(axis=2).all()
-    grey = Image.fromarray(np.array([[[10, 255], [10, 0]]], np.uint8), "LA")
-    assert np.asarray(to_rgb(grey))[0, :, 0].tolist() == [10, 255]
-
-
-@pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK", "YCbCr", "HSV", "RGBX", "RGB"])
-def test_every_other_mode_becomes_rgb(mode):
-    image = Image.new("RGB", (5, 4), "white").convert(mode)
-    result = to_rgb(image)
-    assert (result.mode, result.size) == ("RGB", (5, 4))
-    assert np.asarray(result).min() > 240
-
-
-def test_a_broken_file_is_named(tmp_path):
-    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
-    for form in ("PNG", "JPEG", "TIFF", "GIF", "WEBP", "BMP", "PPM"):
-        whole, cut = tmp_path / f"whole.{form}", tmp_path / f"cut.{form}"
-        noise.save(whole, form)
-        cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-        assert read_image(whole, "x").size == (64, 64)
-        with pytest.raises(UnreadableError, match=r"cannot read image .*/cut") as caught:
-            read_image(cut, str(cut))
-        assert caught.value.path == str(cut)
-        assert caught.value.reason
-    for content in (b"", b"just words"):
-        cut.write_bytes(content)
-        with pytest.raises(UnreadableError, match=r"not an image$"):
-            read_image(cut, str(cut))
-    with pytest.raises(UnreadableError, match="No such file"):
-        read_image(tmp_path / "gone.png", "gone.png")
 
 
 def test_a_source_can_be_sent_to_another_process():

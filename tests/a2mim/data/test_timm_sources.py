@@ -14,7 +14,7 @@ from small_data import relative_paths, write_fashion, write_images
 from timm.data import IterableImageDataset
 
 from a2mim.data.loading import ImageLoader
-from a2mim.data.sources import UnreadableError
+from a2mim.data.pixels import UnreadableError
 from a2mim.data.timm_sources import TimmImages, TimmStream, open_timm_images
 from a2mim.data.transforms import eval_transform, train_transform
 from a2mim.errors import InputError, RunError
