@@ -17,6 +17,7 @@ from a2mim.data.class_names import check_same_classes
 from a2mim.data.folders import FileImages, FolderImages, check_labels
 from a2mim.data.loading import Batch, ImageLoader
 from a2mim.data.pixels import Range, UnreadableError, read_image, to_rgb
+from a2mim.data.preprocessing import Preprocessing, evaluation_preprocessing, evaluation_transform
 from a2mim.data.sources import SPLITS, FashionImages, ImageSource, balanced_subset, find_fashion_files
 from a2mim.data.timm_sources import TimmImages, TimmStream, open_timm_images
 from a2mim.data.transforms import ImageTransform, eval_transform, train_transform, two_views
@@ -30,6 +31,7 @@ __all__ = [
     "ImageLoader",
     "ImageSource",
     "ImageTransform",
+    "Preprocessing",
     "TimmImages",
     "TimmStream",
     "UnreadableError",
@@ -37,6 +39,8 @@ __all__ = [
     "check_labels",
     "check_same_classes",
     "eval_transform",
+    "evaluation_preprocessing",
+    "evaluation_transform",
     "open_images",
     "read_class_list",
     "read_image",

@@ -11,25 +11,26 @@ import torch
 from PIL import Image, ImageFilter, ImageOps
 from timm.data import create_transform
 from timm.data.auto_augment import AugmentOp
+from timm.data.transforms import MaybePILToTensor, MaybeToTensor
 from torchvision import transforms
 
 from a2mim.errors import InputError
 
 
 class ImageTransform:
-    """PIL image -> float tensor (3, H, W), normalised: timm's transform, with its last two steps done here.
+    """PIL image -> float tensor (C, H, W), normalised: timm's transform, with its last two steps done here.
 
     Those two (to [0, 1], then (x − mean) / std) cost half the time of a small image when done one by one; the loader
-    does them for a batch at once, with the same bits.
+    does them for a batch at once, with the same bits. C is the number of values in ``mean``: 3, or 1 for grey.
     """
 
     def __init__(self, pixels: Callable[[Image.Image], torch.Tensor], mean: Sequence[float], std: Sequence[float]):
         self.pixels = pixels
-        self.mean = torch.tensor(mean, dtype=torch.float32).view(3, 1, 1)
-        self.std = torch.tensor(std, dtype=torch.float32).view(3, 1, 1)
+        self.mean = torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1)
+        self.std = torch.tensor(std, dtype=torch.float32).view(-1, 1, 1)
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
-        """uint8 (..., 3, H, W) -> float32 of the same shape."""
+        """uint8 (..., C, H, W) -> float32 of the same shape."""
         return pixels.to(torch.float32, memory_format=torch.contiguous_format).div_(255).sub_(self.mean).div_(self.std)
 
     def __call__(self, image: Image.Image) -> torch.Tensor:
@@ -47,11 +48,11 @@ def train_transform(
     interpolation: str = "bilinear",
     **timm_extras: Any,
 ) -> Callable[[Image.Image], torch.Tensor]:
-    """Random resized crop and horizontal flip, as the paper pre-trains (appendix A.1); PIL -> float (3, H, W).
+    """Random resized crop and horizontal flip, as the paper pre-trains (appendix A.1); PIL -> float (C, H, W).
 
     Args:
         img_size: side of the output in pixels, or (H, W).
-        mean, std: of each channel, pixels in [0, 1].
+        mean, std: of each channel, pixels in [0, 1]; a single value makes the image grey (C = 1).
         scale, ratio: ranges of the crop's share of the area (above 0, at most 1) and of its width / height.
         hflip: probability of a flip.
         interpolation: ``bilinear``, ``bicubic``, ``random`` (one of these two), ...
@@ -64,8 +65,8 @@ def train_transform(
     if not 0 <= hflip <= 1:
         raise InputError(f"hflip {hflip} must be a probability from 0 to 1")
     for part in (timm_extras.get("auto_augment") or "").split("-")[1:]:
-        if not any(sign.isdigit() for sign in part) and part[:1] != "t":  # timm passes over what has no number
-            raise InputError(f"augmentation {timm_extras['auto_augment']!r}: '{part}' lacks its number, as m9 has it")
+        if not any(character.isdigit() for character in part) and part[:1] != "t":  # timm ignores what has no number
+            raise InputError(f"augmentation {timm_extras['auto_augment']!r}: '{part}' needs a number, e.g. m9")
     settings = {"color_jitter": None, **timm_extras, "scale": scale, "ratio": ratio, "hflip": hflip}
     return _timm_transform(img_size, mean, std, is_training=True, interpolation=interpolation, **settings)
 
@@ -120,7 +121,7 @@ def eval_transform(
     interpolation: str = "bilinear",
     **timm_extras: Any,
 ) -> Callable[[Image.Image], torch.Tensor]:
-    """Resize the short side to ``img_size / crop_pct`` and crop the centre; PIL -> float (3, H, W), nothing random.
+    """Resize the short side to ``img_size / crop_pct`` and crop the centre; PIL -> float (C, H, W), nothing random.
 
     ``crop_pct`` lies above 0 and up to 1, None is timm's 0.875; the rest as in ``train_transform``.
     """
@@ -132,19 +133,34 @@ def eval_transform(
 def _timm_transform(
     img_size: int | tuple[int, int], mean: Sequence[float], std: Sequence[float], **settings: Any
 ) -> Callable[[Image.Image], torch.Tensor]:
-    if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
-        raise InputError(f"mean {tuple(mean)} and std {tuple(std)} must have three values, each std above 0")
+    if len(mean) not in (1, 3) or len(std) != len(mean) or min(std) <= 0:
+        raise InputError(
+            f"mean {tuple(mean)} and std {tuple(std)} must have three values each (RGB) or one (grey), std above 0"
+        )
     if np.min(img_size) < 1:
         raise InputError(f"img_size {img_size} must be at least one pixel")
     # random erasing draws on normalised images, one by one: timm's transform must then do all of it
     erases = (settings.get("re_prob") or 0) > 0
     try:
-        transform = create_transform(img_size, mean=tuple(mean), std=tuple(std), normalize=erases, **settings)
+        rgb = [tuple(numbers) * (3 // len(numbers)) for numbers in (mean, std)]  # timm fills borders with the mean
+        transform = create_transform(img_size, mean=rgb[0], std=rgb[1], normalize=erases, **settings)
     except (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         reason = f"{type(error).__name__} {error}".strip()
-        raise InputError(f"timm makes no transform of {settings}: {reason}") from error
+        raise InputError(f"timm cannot make a transform of {settings}: {reason}") from error
+    if len(mean) == 1:
+        _make_grey(transform, mean, std)
     _mend_posterize(transform)
     return transform if erases else ImageTransform(transform, mean, std)
+
+
+def _make_grey(transform: Any, mean: Sequence[float], std: Sequence[float]) -> None:
+    """Let a transform of timm end in one channel: augmentations see RGB, the network sees its luminance."""
+    steps = transform.transforms
+    for number, step in enumerate(steps):
+        if isinstance(step, transforms.Normalize):
+            steps[number] = transforms.Normalize(torch.tensor(mean), torch.tensor(std))
+    to_tensor = next(n for n, step in enumerate(steps) if isinstance(step, MaybePILToTensor | MaybeToTensor))
+    steps.insert(to_tensor, transforms.Grayscale())
 
 
 def _mend_posterize(transform: Any) -> None:
