@@ -5,6 +5,7 @@ import warnings
 import pytest
 import timm
 import torch
+from versions import needs_timm
 
 import a2mim
 from a2mim.encoders import sites
@@ -152,6 +153,7 @@ def test_the_image_size_may_be_among_the_architectures_arguments():
     assert model.model_args["img_size"] == 64
 
 
+@needs_timm("1.0.31")
 def test_parallel_branches_get_their_own_channels_of_the_token():
     model = a2mim.create_model("crossvit_tiny_240", mask_layer="block1", token="replace", gamma=0.5)
     mask = random_mask(1, (10, 10), 0.5)

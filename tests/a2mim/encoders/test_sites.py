@@ -3,6 +3,7 @@
 import pytest
 import timm
 import torch
+from versions import needs_timm
 
 from a2mim.encoders import sites
 from a2mim.encoders.layouts import Layout
@@ -87,6 +88,7 @@ def test_the_input_of_a_block_is_the_output_of_the_one_before():
     assert torch.equal(*features)
 
 
+@needs_timm("1.0.31")
 def test_parallel_branches_are_one_site():
     encoder = timm.create_model("crossvit_tiny_240", num_classes=0).eval()
     site = sites.find(encoder, "block1", (240, 240))
@@ -98,6 +100,7 @@ def test_parallel_branches_are_one_site():
     assert {branch: tuple(features.shape) for branch, features in shapes.items()} == {0: (1, 401, 96), 1: (1, 197, 192)}
 
 
+@needs_timm("1.0.30")
 def test_what_does_not_reach_the_output_is_no_part_of_a_site():
     encoder = timm.create_model("efficientvim_m1", num_classes=0)
     site = sites.find(encoder, "stage1", (128, 128))
@@ -105,6 +108,7 @@ def test_what_does_not_reach_the_output_is_no_part_of_a_site():
     assert site.grid == (4, 4)
 
 
+@needs_timm("1.0.30")
 def test_hidden_states_as_many_as_cells_are_no_map():
     encoder = timm.create_model("efficientvim_m1", num_classes=0)
     assert sites.output(encoder, (128, 128)).member == 3  # of a list: states of three stages, then the features
@@ -130,6 +134,7 @@ def test_stages_of_a_network_whose_feature_info_names_none_are_found_by_their_sh
     assert sites.find(encoder, "auto", (64, 64)).grid == (4, 4)
 
 
+@needs_timm("1.0.27")
 def test_blocks_that_feature_info_names_relative_to_a_part_of_the_network():
     with torch.device("meta"):
         encoder = timm.create_model("gemma4_vit_167m", num_classes=0, depth=3)
