@@ -1,9 +1,9 @@
 """The one loader through which every analysis reads a network.
 
-Nothing is loaded in silence: ``load_encoder`` returns the model together with a ``LoadReport`` that says what was
-matched, missing, unexpected, reshaped and dropped, and refuses a file that does not cover the encoder. The way of a
-file: ``reading`` reads it, ``finding`` finds the encoder in it, ``dialects`` gives its layers timm's names,
-``architectures`` tells which model they are, ``fitting`` puts them in.
+Every load is reported: ``load_encoder`` returns the model together with a ``LoadReport`` that says what was matched,
+missing, unexpected, reshaped and dropped, and refuses a file that does not cover the encoder. The steps: ``reading``
+reads the file, ``finding`` finds the encoder in it, ``planning`` says which architecture it is and gives its layers
+timm's names, ``fitting`` puts them in.
 """
 
 from __future__ import annotations
@@ -47,12 +47,17 @@ def load_encoder(
 ) -> tuple[nn.Module, LoadReport]:
     """The timm model in a checkpoint, in eval mode, and the report on how it was loaded.
 
-    The weights of a file in float32 are not copied: they stay mapped to the file until they are changed, so that a file
-    in use is to be replaced by renaming another over it (as every command here does), not to be written into.
+    >>> model, report = load_encoder("fashion-vit-a2mim")  # a checkpoint that ships with the package
+    >>> report.coverage, report.has_classifier
+    (1.0, True)
+
+    The weights of a file in float32 are not copied: they stay mapped to the file until they are changed. To replace a
+    file in use, rename another file over it (as every command here does).
 
     Args:
         path: checkpoint file, folder (a run, Hugging Face, timm), or the name of a shipped checkpoint.
-        arch: timm architecture. Default: what the file says, else what names and shapes tell.
+        arch: timm architecture. Default: what the file says, else what names and shapes tell. A file with the names
+            and shapes of this architecture is loaded as it is.
         model_args: keywords for the architecture; ``img_size`` other than the file's resamples its position embedding.
         num_classes: outputs of the classifier. Default: the file's own classifier, or none. Another number than the
             file's gives a new random classifier, and the report lists the file's as dropped.
@@ -120,7 +125,10 @@ def _find(contents: Contents, which: str | None, arch: str | None, model_args: M
     named = arch or planning.said(contents.meta)
     own = planning.names_of(named, model_args) if named else ()
     landmarks = [name for name in own if not name.endswith(_STATISTICS)]
-    return find(contents, which, landmarks=tuple(landmarks[:8]), own=frozenset(own))
+    try:
+        return find(contents, which, landmarks=tuple(landmarks[:8]), own=frozenset(own))
+    except InputError as error:
+        raise InputError(f"{error}{'' if named or which else planning.suggestion(contents)}") from error
 
 
 def _build(contents: Contents, found: Found, plan: Plan, num_classes: int | None) -> tuple[nn.Module, LoadReport]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import timm
@@ -189,9 +189,17 @@ def _translated_plan(
             sizes="file" if arch is None else "given" if partial else "agree",
         )
     except InputError as error:
-        raise InputError(f"{contents.file}: {error}") from error
+        known = f"; {_ask(found)}" if chosen is None and _alike(found) else ""
+        raise InputError(f"{contents.file}: {error}{known}") from error
     if chosen is None and found.format.name in _ANY_NETWORK:
-        notes += _others(contents, found, inferred)
+        groups = _alike(found)
+        if len(groups) == 1 and inferred.arch not in groups[0]:  # timm has one such network: as it is
+            size = {key: value for key, value in inferred.model_args.items() if key == "img_size"}
+            only = _as_it_is(contents, found, groups[0][0], {**size, **(model_args or {})}, hints)
+            if only and _network(only.arch, None).kind in _CLASSES[dialect.family]:
+                note = f"taken for {only.arch}, timm's network with these names and shapes (--model NAME takes another)"
+                return replace(only, notes=(*only.notes, *notes, note), assumed=True)
+        notes += _others(contents, found, inferred, groups)
     return Plan(
         inferred.arch,
         inferred.model_args,
@@ -203,13 +211,14 @@ def _translated_plan(
     )
 
 
-def _others(contents: Contents, found: Found, inferred: architectures.Architecture) -> tuple[str, ...]:
+def _others(
+    contents: Contents, found: Found, inferred: architectures.Architecture, groups: lookalikes.Groups
+) -> tuple[str, ...]:
     """A note on timm's other architectures with the names and shapes of the file, where there are some.
 
     Raises:
         InputError: there are some, and the one that was told from the sizes has other names or shapes.
     """
-    groups = _alike(found)
     network = _network(inferred.arch, inferred.model_args)
     if groups and any(
         _shape(found, name) != shape for name, shape in network.shapes.items() if "num_batch" not in name
@@ -230,8 +239,21 @@ def _others(contents: Contents, found: Found, inferred: architectures.Architectu
 
 def _ask(found: Found) -> str:
     """What to do about a file that does not name its architecture, with the names that it may have."""
-    archs = [arch for group in _alike(found) for arch in group]
-    return f"{_ASK}; its names and shapes are those of {some(archs, 12)}" if archs else _ASK
+    return _ASK + _like(_alike(found))
+
+
+def _like(groups: lookalikes.Groups) -> str:
+    archs = [arch for group in groups for arch in group]
+    return f"; its names and shapes are those of timm's {some(archs, 12)}" if archs else ""
+
+
+def suggestion(contents: Contents) -> str:
+    """For a file in which no network is found: timm's architectures with the names and shapes of its main group."""
+    state = contents.groups.get(contents.main or "", {})
+    shapes = {name: tuple(value.shape) for name, value in state.items()}
+    while shapes and len({name.partition(".")[0] for name in shapes}) == 1 and all("." in name for name in shapes):
+        shapes = {name.partition(".")[2]: shape for name, shape in shapes.items()}  # a prefix that all share
+    return _like(lookalikes.alike(shapes)) if shapes else ""
 
 
 def _alike(found: Found) -> lookalikes.Groups:
