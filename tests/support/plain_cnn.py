@@ -1,4 +1,4 @@
-"""A ResNet, a ConvNeXt and EfficientNet-PyTorch's B0 written down once more, over a dictionary of tensors under the original names."""
+"""A ResNet, a ConvNeXt and EfficientNet-B0 written down once more, over tensors under their original names."""
 
 from __future__ import annotations
 

@@ -90,8 +90,8 @@ def hiera(state: dict, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor
     """(last map as (B, H, W, C), logits), over maps instead of Hiera's reordered tokens.
 
     Stages 1 and 2 attend within mask units (8 x 8 and 4 x 4 places), stages 3 and 4 everywhere. The first block of a
-    stage takes the maximum over 2 x 2 places of its queries and its shortcut; its attention still has the windows of the
-    stage before: the first block of stage 3 attends within units of 4 x 4 keys.
+    stage takes the maximum over 2 x 2 places of its queries and its shortcut, and has the windows of the stage before:
+    that of stage 3 attends within units of 4 x 4 keys.
     """
     x = F.conv2d(images, state["patch_embed.proj.weight"], state["patch_embed.proj.bias"], stride=4, padding=3)
     x = x.permute(0, 2, 3, 1)

@@ -22,8 +22,8 @@ _REMEMBERED = 64 * 2**20  # bytes from which a file that was checked is remember
 _ENTRIES = 1000  # that are remembered
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _NO_CHECKSUMS = (
-    "none of the {count} records matches its CRC-32: written without checksums (torch.serialization.set_crc32_options), "
-    "so that changed bytes cannot be noticed"
+    "none of the {count} records matches its CRC-32: the file was written without checksums "
+    "(torch.serialization.set_crc32_options), so that changed bytes cannot be noticed"
 )
 _checked: dict[tuple[str, int, int], str] = {}  # (path, bytes, time of change) -> note
 

@@ -52,6 +52,7 @@ _MISTAKES: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG", "is a picture"),
     (b"\xff\xd8\xff", "is a picture"),
 )
+_PICKLE = 16 * 2**20  # bytes of names and settings; torch's unpickler reads about 1 MB in a second
 _QUANTISERS = ("torchao.", "optimum.quanto.", "quanto.", "bitsandbytes.", "auto_gptq.", "hqq.")
 _TORCH_MAGIC = torch.serialization.MAGIC_NUMBER.to_bytes(10, "little")  # begins what torch.save wrote before 1.6
 # what torch, pickle and safetensors raise on bytes that are not what they should be
@@ -187,6 +188,8 @@ def _check_archive(path: Path, size: int) -> bool:
     if "data.pkl" not in names:
         some = ", ".join(entry.filename for entry in entries[:3]) or "nothing"
         raise InputError(f"{path} is a zip archive without weights of torch; it holds {some}")
+    if any(entry.filename.endswith("/data.pkl") and entry.file_size > _PICKLE for entry in entries):
+        raise InputError(f"{path} is no checkpoint of a network: its pickle alone has more than {_PICKLE >> 20} MB")
     for entry in entries:
         if entry.compress_type != zipfile.ZIP_STORED:
             raise InputError(

@@ -241,7 +241,9 @@ def _plain(value: Any, parents: tuple[int, ...], visits: _Visits) -> Any:
         return _plain(next((state[key] for key in _INNER if key in state), state), parents, visits)
     if isinstance(value, Mapping):
         visits.count(value, len(value))
-        return {key: _plain(inner, parents, visits) for key, inner in value.items()}
+        return {
+            key: inner if type(inner) in _LEAVES else _plain(inner, parents, visits) for key, inner in value.items()
+        }
     if type(value) in (list, tuple):
         visits.count(value, len(value))
         return type(value)(_plain(inner, parents, visits) for inner in value)

@@ -17,8 +17,8 @@ _TEXT = {
     "constants": ("input_resolution",),
 }
 _EITHER = (
-    "GELU, unless --model or --model-args act_layer=quick_gelu says otherwise: the file does not show whether it is one "
-    "of OpenAI's networks or open_clip's '-quickgelu', which have QuickGELU"
+    "GELU, unless --model or --model-args act_layer=quick_gelu says otherwise: the file does not show whether it is "
+    "one of OpenAI's networks or open_clip's '-quickgelu', which have QuickGELU"
 )
 
 FORMATS: tuple[Format, ...] = (

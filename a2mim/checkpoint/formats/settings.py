@@ -40,6 +40,13 @@ class Settings(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._values)
 
+    def inner(self, key: str) -> Settings:
+        """The settings of an inner dictionary alone."""
+        inner = self.get(key) or {}
+        if not isinstance(inner, Mapping):
+            raise self.wrong(key, "a dictionary of settings")
+        return Settings(inner, self.source)
+
     def within(self, key: str) -> Settings:
         """These settings with those of an inner dictionary over them."""
         inner = self.get(key)

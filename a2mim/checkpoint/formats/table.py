@@ -7,25 +7,31 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from a2mim.checkpoint.formats import clip, hugging_face, openmmlab, vit
-from a2mim.checkpoint.formats.format import Format, args, look_up
+from a2mim.checkpoint.formats.format import Format
+from a2mim.checkpoint.formats.settings import Settings
 
 
 def timm_folder(meta: Mapping[str, Any]) -> Mapping[str, Any]:
     """What config.json says in the folders that timm and ``a2mim-checkpoint convert --to timm`` write."""
-    cfg = "config.pretrained_cfg"
-    said = args(
-        arch="config.architecture",
-        model_args="config.model_args",
-        classes="config.label_names",
-        mean=f"{cfg}.mean",
-        std=f"{cfg}.std",
-        input_size=f"{cfg}.input_size",
-    )
-    found = {"model_args": {}, **said(meta)}
-    if look_up(meta, "config.model_type") == "timm_wrapper":  # transformers fills in names that stand for none
-        placeholders = tuple(f"LABEL_{at}" for at in range(len(found.get("classes") or ())))
-        found["classes"] = () if tuple(found.get("classes") or ()) == placeholders else found["classes"]
-    return found
+    config = Settings.of(meta, "config")
+    images = config.inner("pretrained_cfg")
+    names = config.get("label_names") or ()
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise config.wrong("label_names", "a list of names")
+    if all(name == f"LABEL_{at}" for at, name in enumerate(names)):  # by which transformers says that there are none
+        names = ()
+    size = images.wholes("input_size")
+    if size is not None and not (len(size) == 3 and all(size)):
+        raise images.wrong("input_size", "channels, height and width")
+    found = {
+        "arch": config.text("architecture"),
+        "model_args": dict(config.inner("model_args")),
+        "classes": tuple(names),
+        "mean": images.numbers("mean"),
+        "std": images.numbers("std"),
+        "input_size": size,
+    }
+    return {key: value for key, value in found.items() if value is not None}
 
 
 _transformers = functools.partial(

@@ -150,6 +150,7 @@ def _block(state: State, at: str) -> dict[str, str]:
         if f"{at}1.0.weight" not in state:
             return {"0.0": "conv", "0.1": "bn1"}
         return {"0.0": "conv_exp", "0.1": "bn1", "1.0": "conv_pwl", "1.1": "bn2"}
+    names: tuple[tuple[str, str], ...]
     names = (("conv_dw", "bn1"), ("conv_pw", "bn2")) if squeeze == 1 else (("conv_pw", "bn1"), ("conv_dw", "bn2"))
     names += () if squeeze == 1 else (("conv_pwl", "bn3"),)
     numbers = [number for number in range(4) if number != squeeze]

@@ -30,7 +30,8 @@ def test_latest_of_deepspeed_is_followed(tmp_path, state):
     torch.save({"module": state}, step / "mp_rank_00_model_states.pt")
     for folder in (tmp_path, step):
         model, report = a2mim.load_encoder(folder)
-        assert torch.equal(model.pos_embed, state["pos_embed"]) and report.coverage == 1
+        assert torch.equal(model.pos_embed, state["pos_embed"])
+        assert report.coverage == 1
     torch.save({"module": state}, step / "zero_pp_rank_0_mp_rank_00_model_states.pt")
     with pytest.raises(InputError, match=r"ZeRO-3.*zero_to_fp32.py"):
         a2mim.load_encoder(tmp_path)

@@ -72,7 +72,8 @@ def test_dinov2_giant_has_a_gated_mlp(tmp_path, chunks):
     model, report = load(tmp_path, saved)
     truth, _ = forward(state, images(), build, names)
     torch.testing.assert_close(model.forward_features(images()), truth, **ATOL)
-    assert report.arch == "vit_giant_patch14_dinov2" and report.unexpected == ()
+    assert report.arch == "vit_giant_patch14_dinov2"
+    assert report.unexpected == ()
 
 
 # --- DINOv3, EVA-02 ---------------------------------------------------------------------------------------------------
@@ -84,7 +85,9 @@ def test_dinov3(tmp_path, gated, biases):
     state = make_dinov3(gated=gated, biases=biases)
     model, report = load(tmp_path, state)
     torch.testing.assert_close(model.forward_features(images(48)), dinov3(state, images(48)), **ATOL)
-    assert report.format == "DINOv3" and report.coverage == 1 and report.unexpected == ()
+    assert report.format == "DINOv3"
+    assert report.coverage == 1
+    assert report.unexpected == ()
     assert model.forward_head(model.forward_features(images(48))).shape == (2, 128)  # of the class token
     torch.testing.assert_close(model(images(48)), dinov3(state, images(48))[:, 0], **ATOL)
 
@@ -94,7 +97,8 @@ def test_dinov3_in_training(tmp_path):
     teacher = {f"backbone.{key}": value for key, value in state.items()}
     model, report = load(tmp_path, {"teacher": teacher | {"dino_head.mlp.0.weight": torch.ones(4, 128)}})
     torch.testing.assert_close(model.forward_features(images()), dinov3(state, images()), **ATOL)
-    assert report.format == "DINOv3" and "projection head" in report.parts
+    assert report.format == "DINOv3"
+    assert "projection head" in report.parts
 
 
 def test_dinov3_in_16_bits_is_noted(tmp_path):
@@ -123,7 +127,9 @@ def test_eva02(tmp_path, names):
     state = make_eva02(names)
     model, report = load(tmp_path, state)
     torch.testing.assert_close(model.forward_features(images()), eva02(state, images(), names), **ATOL)
-    assert report.format == "EVA-02" and report.coverage == 1 and report.unexpected == ()
+    assert report.format == "EVA-02"
+    assert report.coverage == 1
+    assert report.unexpected == ()
     assert any(report.mean)
 
 
@@ -152,7 +158,8 @@ def test_clip(tmp_path, writer):
     model, report = load(tmp_path, state)
     truth = clip_tower(tower, images(), quick=writer == "OpenAI")
     torch.testing.assert_close(model.forward_features(images()), truth, **ATOL)
-    assert report.mean[0] == 0.48145466 and report.parts["text encoder"]
+    assert report.mean[0] == 0.48145466
+    assert report.parts["text encoder"]
     assert any("QuickGELU" in note for note in report.notes) == (writer == "open_clip")
 
 
@@ -187,7 +194,8 @@ def test_ijepa(tmp_path):
     for which, state in ((None, target), ("context", context)):
         model, report = load(tmp_path, saved, which=which)
         torch.testing.assert_close(model.forward_features(images()), forward(state, images(), build)[0], **ATOL)
-        assert report.format == "I-JEPA" and report.unexpected == ()
+        assert report.format == "I-JEPA"
+        assert report.unexpected == ()
 
 
 @pytest.mark.parametrize("pre_training", [False, True])
@@ -206,7 +214,8 @@ def test_hiera(tmp_path, pre_training):
     torch.testing.assert_close(model.forward_features(images(64)), features.flatten(1, 2), **ATOL)
     if not pre_training:
         torch.testing.assert_close(model(images(64)), logits, **ATOL)
-    assert report.format == "Hiera" and report.coverage == 1
+    assert report.format == "Hiera"
+    assert report.coverage == 1
 
 
 # --- EfficientNet, MobileNetV2 ----------------------------------------------------------------------------------------
@@ -221,7 +230,8 @@ def test_torchvision(tmp_path, name):
         size = truth.abs().max()  # random values may grow from block to block
         torch.testing.assert_close(model.forward_features(images(64)) / size, truth / size, **ATOL)
         torch.testing.assert_close(model(images(64)) / size, theirs(images(64)) / size, **ATOL)
-    assert report.num_classes == 5 and report.unexpected == ()
+    assert report.num_classes == 5
+    assert report.unexpected == ()
 
 
 @pytest.mark.parametrize("lite", [False, True])
@@ -232,7 +242,8 @@ def test_efficientnet_pytorch(tmp_path, lite):
     torch.testing.assert_close(model.forward_features(images(64)), features, **ATOL)
     torch.testing.assert_close(model(images(64)), logits, **ATOL)
     assert report.arch == ("tf_efficientnet_lite0" if lite else "tf_efficientnet_b0")
-    assert report.format == "EfficientNet-PyTorch" and report.mean[0] == (127 / 255 if lite else 0.485)
+    assert report.format == "EfficientNet-PyTorch"
+    assert report.mean[0] == (127 / 255 if lite else 0.485)
 
 
 def test_a_mobilenet_of_another_width_is_told_or_refused(tmp_path):
