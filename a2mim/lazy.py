@@ -10,7 +10,7 @@ from typing import Any
 def attach(
     package: str, names: Mapping[str, Sequence[str]], modules: Sequence[str] = ()
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """``__getattr__``, ``__dir__`` and ``__all__`` of a package; a TYPE_CHECKING block beside them is for type checkers.
+    """``__getattr__``, ``__dir__`` and ``__all__`` of a package; a TYPE_CHECKING block serves type checkers.
 
     Args:
         package: its ``__name__``.
