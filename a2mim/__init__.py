@@ -1,6 +1,8 @@
 """A2MIM: masked image modelling for any timm architecture, and tools that show what an encoder has learned.
 
-Names are imported when first used, so that ``import a2mim`` and every ``--help`` answer without loading torch.
+Names are imported when they are first used, so that ``import a2mim`` and every ``--help`` run without loading torch.
+
+Paper: "Architecture-Agnostic Masked Image Modeling - From ViT back to CNN", arXiv:2205.13943.
 """
 
 from __future__ import annotations
@@ -9,6 +11,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from a2mim.api import finetune as finetune
+    from a2mim.api import pretrain as pretrain
     from a2mim.checkpoint import LoadReport as LoadReport
     from a2mim.checkpoint import load_encoder as load_encoder
     from a2mim.checkpoint import load_masked_model as load_masked_model
@@ -27,9 +31,12 @@ _HOME = {
     "load_masked_model": "a2mim.checkpoint",
     "LoadReport": "a2mim.checkpoint",
     "MIMLoss": "a2mim.losses",
+    "pretrain": "a2mim.api",
+    "finetune": "a2mim.api",
     "InputError": "a2mim.errors",
     "RunError": "a2mim.errors",
 }
+_MODULES = ("analysis", "experiments", "figures", "losses", "masking")
 __all__ = sorted([*_HOME, "__version__"])
 
 
@@ -40,10 +47,10 @@ def __getattr__(name: str) -> Any:
         return version("a2mim")
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name]), name)
-    if name in ("masking", "losses", "analysis", "figures", "experiments"):
+    if name in _MODULES:
         return importlib.import_module(f"a2mim.{name}")
     raise AttributeError(f"module 'a2mim' has no attribute '{name}'")
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted([*__all__, *_MODULES])

@@ -1,4 +1,4 @@
-"""The A2MIM model (section 4, Figure 4): any timm encoder, a mask token inside it, and a linear reconstruction head."""
+"""The A2MIM model (section 4, Figure 4 of arXiv:2205.13943): a timm encoder, a mask token in it, and a linear head."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from a2mim.masking import fill_masked, misfit
 
 
 class LinearHead(nn.Module):
-    """The paper's decoder: one linear layer from every feature to the pixels it stands for.
+    """The paper's decoder: one linear layer from each feature to its pixels.
 
     (B, C, h, w) -> 1x1 convolution -> (B, 3·r², h, w) -> pixel shuffle -> (B, 3, r·h, r·w), with r the total stride.
     """
@@ -38,18 +38,18 @@ class LinearHead(nn.Module):
 
 
 class MaskedImageModel(nn.Module):
-    """z_mask = z + T·D(M) (section 4): reconstructs an image of which the masked cells were hidden.
+    """z_mask = z + T·D(M) (section 4): reconstructs an image whose masked cells are hidden.
 
-    The encoder is a timm model that runs as it is: a hook on the site adds the token, and is gone after each pass.
+    The encoder is a timm model that runs unchanged: the site adds the token by a hook, removed after each pass.
 
     Args:
         encoder: timm model without a classifier.
         img_size: (H, W) in pixels.
-        mask_layer: site of the token, ``auto`` for the paper's (see ``a2mim.encoders.sites``).
+        mask_layer: site of the token; ``auto`` is the paper's (see ``a2mim.encoders.sites``).
         fill: what replaces hidden pixels (see ``a2mim.masking.replacement``).
         token: ``add`` (the paper), ``replace``: z·(1 − D(M)) + T·D(M), or ``none``.
-        gamma: with ``replace``, start of the learnable scale of the features that stay under the token, one for each
-            channel: z·(1 − D(M)) + γ·z·D(M) + T·D(M). None leaves them out.
+        gamma: with ``replace``, the initial value of a learnable scale per channel of the features under the token:
+            z·(1 − D(M)) + γ·z·D(M) + T·D(M). None removes them.
         mean, std: normalisation of the images; used by ``fill="black"`` and to draw the output.
 
     Attributes:
@@ -83,7 +83,7 @@ class MaskedImageModel(nn.Module):
         check_size(encoder, img_size, self.output.layout.grid)
         self.mask_stride = mask_stride(encoder, self.site, img_size)
         self.known_cells: set[tuple[int, int]] = set()  # grids of masks that were checked against the network's stride
-        # SimMIM's and the published code's start; cut at 2 in absolute terms, which is no cut at all
+        # as SimMIM and the published code; cut at an absolute 2, which cuts nothing
         self.mask_token = nn.Parameter(nn.init.trunc_normal_(torch.zeros(self.site.channels), std=0.02))
         self.gamma = nn.Parameter(torch.full((self.site.channels,), gamma)) if gamma is not None else None
         if token == "none":
@@ -98,7 +98,7 @@ class MaskedImageModel(nn.Module):
 
     @property
     def mim_args(self) -> dict[str, Any]:
-        """The settings that, with ``arch`` and ``model_args``, build this model again; plain JSON values."""
+        """The settings that build this model again, with ``arch`` and ``model_args``; plain JSON values."""
         return {
             "mask_layer": self.site.name,
             "img_size": list(self.img_size),
@@ -143,7 +143,7 @@ class MaskedImageModel(nn.Module):
     def add_token(self, branch: int, features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """z + T·D(M), or the replacing forms: the features at the site, with the token where the mask is True.
 
-        Where the site has several maps, ``branch`` is the number of this one, and its channels of T (and γ) act on it.
+        If the site has several maps, ``branch`` is the number of this one, and its channels of T (and γ) are used.
         """
         if self.token == "none":
             return features
@@ -158,7 +158,7 @@ class MaskedImageModel(nn.Module):
         return torch.addcmul(features, hidden, token)
 
     def _share(self, vector: torch.Tensor, branch: int) -> torch.Tensor:
-        """The entries of a vector over the site's channels that belong to one of its maps."""
+        """The part of a vector over the site's channels that belongs to one of its maps."""
         return vector.split([layout.channels for layout in self.site.layouts])[branch]
 
 
@@ -186,13 +186,13 @@ def create_model(
     std: Sequence[float] | None = None,
     pretrained: bool = False,
 ) -> MaskedImageModel:
-    """A2MIM around any timm architecture.
+    """A2MIM (arXiv:2205.13943) around any timm architecture.
 
     Args:
         arch: name in ``timm.list_models()``.
         mask_layer: site of the mask token; ``auto`` is the paper's.
         model_args: keywords for timm (``embed_dim``, ``depth``, ``channels``, ...).
-        img_size: pixels, one number or (H, W); default: that of ``model_args``, else what it is built for.
+        img_size: pixels, one number or (H, W); default: that of ``model_args``, else the architecture's.
         fill, token, gamma, mean, std: see ``MaskedImageModel``.
         pretrained: start the encoder from timm's weights.
 
@@ -200,7 +200,15 @@ def create_model(
         ``MaskedImageModel``; ``model(images (B, 3, H, W), mask (B, h, w)) -> (B, 3, H, W)``.
 
     Raises:
-        InputError: an unknown architecture or site, arguments that do not fit, each with what would.
+        InputError: an unknown architecture or site, or arguments or a size of images that do not fit.
+
+    Examples:
+        >>> import torch
+        >>> from a2mim.masking import random_mask
+        >>> model = create_model("vit_tiny_patch16_224", img_size=64, mask_layer="block5")
+        >>> images, mask = torch.randn(2, 3, 64, 64), random_mask(2, (4, 4), 0.6)
+        >>> model(images, mask).shape
+        torch.Size([2, 3, 64, 64])
     """
     _check(fill, token, gamma)
     asked = (model_args or {}).get("img_size") if img_size is None else img_size
@@ -224,4 +232,4 @@ def _check(fill: str, token: str, gamma: float | None) -> None:
     if token not in TOKENS:
         raise InputError(f"unknown token mode '{token}'; known: {', '.join(TOKENS)}")
     if gamma is not None and token != "replace":
-        raise InputError("gamma scales the features under a replacing token; it needs token 'replace'")
+        raise InputError("gamma scales the features under a replacing token: it needs token 'replace'")

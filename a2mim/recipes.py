@@ -12,7 +12,7 @@ import yaml
 
 from a2mim.errors import InputError
 from a2mim.method_settings import shared
-from a2mim.settings import S
+from a2mim.settings import PretrainSettings, S
 
 
 def folder() -> Path:
@@ -38,6 +38,16 @@ def find(name: str) -> Path:
     near = difflib.get_close_matches(name, presets, n=3)
     order = near + [preset for preset in presets if preset not in near]
     raise InputError(f"no recipe '{name}': it is neither a file nor one of the presets {', '.join(order)}")
+
+
+def default(kind: type[S], values: Mapping[str, Any]) -> str | None:
+    """The preset that is used if none is named: one for the embedded images; None for other images or a given model."""
+    own = bool(values.keys() & {"dataset", "data_dir"})
+    if kind is PretrainSettings:
+        return None if own or "model" in values else "fashion-vit"
+    if values.get("linear"):
+        return "linear-moco" if own else "fashion-linear"
+    return None if own else "fashion-finetune"
 
 
 def listing(program: str) -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from a2mim import recipes
 from a2mim.commands import _common
 from a2mim.errors import InputError
 from a2mim.settings import FinetuneSettings
@@ -83,7 +84,7 @@ def main(
 
     folder = trials.trials_folder(output, experiment, resume) if seeds else None
     begun = trials.begun_settings(folder) if folder else _common.resumed_run(resume, output, experiment)
-    recipe = config or (None if begun else _default(values))
+    recipe = config or (None if begun else recipes.default(FinetuneSettings, values))
     settings = _common.resolve(FinetuneSettings, recipe, begun, values)
     options = {**reading, "command": _common.command_line(), "recipe": recipe or ""}
     train = functools.partial(_train, checkpoint, options)
@@ -93,14 +94,6 @@ def main(
         return
     run = train(settings, Path(output, experiment), begun)
     click.echo(f"next: a2mim-analyze occlusion {run.path}   or: a2mim-analyze interactions {run.path}")
-
-
-def _default(values: dict[str, Any]) -> str | None:
-    """The recipe that is used when none is given."""
-    own_images = bool(values.keys() & {"dataset", "data_dir"})
-    if values.get("linear"):
-        return "linear-moco" if own_images else "fashion-linear"
-    return None if own_images else "fashion-finetune"
 
 
 def _train(
@@ -122,7 +115,7 @@ def _train(
 def _classify_by_neighbours(
     checkpoint: str | None, config: str | None, values: dict[str, Any], path: Path, reading: dict[str, Any]
 ) -> None:
-    recipe = config or _default(values)
+    recipe = config or recipes.default(FinetuneSettings, values)
     settings = _common.resolve(FinetuneSettings, recipe, None, values)
     from a2mim.training.knn import nearest_neighbours
     from a2mim.training.runs import Run

@@ -6,10 +6,9 @@ from typing import Any
 
 import click
 
+from a2mim import recipes
 from a2mim.commands import _common
 from a2mim.settings import PretrainSettings
-
-DEFAULT_RECIPE = "fashion-vit"
 
 
 @click.command(context_settings=_common.CONTEXT)
@@ -33,7 +32,7 @@ def main(config: str | None, output: str, experiment: str | None, resume: str | 
     --model, --dataset and --data-dir, it trains a small ViT on the embedded images (recipe fashion-vit).
     """
     values = _common.given(flags)
-    default = None if values.keys() & {"model", "dataset", "data_dir"} else DEFAULT_RECIPE
+    default = recipes.default(PretrainSettings, values)
     named = [_common.stem(config or default or values.get("model") or "default"), values.get("method", "a2mim")]
     experiment = experiment or "-".join(["pretrain", *named[: 1 if named[1] == "a2mim" else 2]])
     begun = _common.resumed_run(resume, output, experiment)
