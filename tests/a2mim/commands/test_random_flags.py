@@ -23,7 +23,7 @@ NETS = [
         *("--model-args", "depth=2", "--model-args", "num_heads=2", "--img-size", "32"),
     ],
     ["--model", "no_such_model"],
-    [],
+    ["--img-size", "32"],
 ]
 # what takes long, leaves this machine, or needs a package that may be absent
 LEFT_OUT = {"model", "model_args", "epochs", "limit", "workers", "device", "pretrained", "torchcompile", "log_wandb"}

@@ -139,7 +139,7 @@ def _ending(kind, program, words, log, draw):
                 time.sleep(draw.uniform(0, 0.05))
             status = _waited(child, LIMIT)
         else:
-            status = _waited(child, 60 + LIMIT)
+            status = _waited(child, 120 + LIMIT)  # the training until the failure is part of it
         deadline = time.monotonic() + LIMIT
         while (left := _members(child)) and status is not None and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -186,5 +186,5 @@ def test_an_ending_leaves_nothing(kind, tmp_path):
 def test_forty_endings_of_each_kind(kind, tmp_path):
     times = int(os.environ.get("A2MIM_ENDINGS", "40"))
     counts = _repeat(kind, tmp_path, times, seed=2)
-    print(kind, counts)
+    print(kind, counts, flush=True)
     assert counts == {"right": times, "hangs": 0, "left": 0, "wrong": []}
