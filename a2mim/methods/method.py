@@ -110,9 +110,7 @@ def create_encoder(settings: PretrainSettings, native_size: int | None) -> Encod
     if settings.drop_path:
         args["drop_path_rate"] = settings.drop_path
     arch = settings.model or DEFAULT_MODEL
-    plain, arguments = architecture(
-        arch, settings.model_args
-    )  # builds without its folder or repository
+    plain, arguments = architecture(arch, settings.model_args)  # without the folder or repository
     size = settings.img_size or args.get("img_size") or native_size
     given = (size, size) if isinstance(size, int) else tuple(size) if size else None
     module, args = build_encoder(arch, args, img_size=given, pretrained=settings.pretrained)
