@@ -76,7 +76,7 @@ def difference_of_classes(before: Sequence[str], now: Sequence[str]) -> str:
     gone = [name for name in before if name not in set(now)]
     new = [name for name in now if name not in set(before)]
     if gone or new:
-        parts = []
+        parts: list[str] = []
         for names, what in ((gone, "gone"), (new, "new")):
             if names:
                 noun = "" if parts else " class" if len(names) == 1 else " classes"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -140,6 +140,10 @@ class FolderImages(PathImages):
     def path(self, index: int) -> str:
         return os.path.join(self.root, os.fsdecode(self._paths[index]))
 
+    def names(self) -> list[str]:
+        """Paths of all images, relative to ``root``."""
+        return [os.fsdecode(path) for path in self._paths.tolist()]
+
     def labels(self) -> np.ndarray | None:
         return self._labels if self.classes else None
 
@@ -186,7 +190,7 @@ class FileImages(PathImages):
         return self._paths[index]
 
 
-def skipped_line(skipped: dict[str, int] | Counter[str]) -> str:
+def skipped_line(skipped: Mapping[str, int]) -> str:
     """What was passed over, in one line.
 
     >>> skipped_line({".txt": 5, ".pdf": 4, "broken link": 1})

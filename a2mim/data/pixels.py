@@ -7,7 +7,7 @@ import io
 import os
 import re
 from collections.abc import Mapping
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -244,13 +244,13 @@ def _both_bytes(image: Image.Image) -> tuple[Image.Image, Image.Image]:
     other = raw[:-1] + ("L" if raw[-1] == "B" or (raw[-1] == "N" and not np.little_endian) else "B")
     grey = raw.startswith("LA")  # Pillow has no other order for these: their four bytes are read as four bands
     other = "RGBA" if grey else other
-    low.tile = [tile._replace(args=_with_raw_mode(tile.args, other)) for tile in low.tile]  # type: ignore[attr-defined]
+    low.tile = [tile._replace(args=_with_raw_mode(tile.args, other)) for tile in low.tile]
     low.load()
     image.load()
     return image, low.getchannel("G").convert("RGB") if grey else low
 
 
-def _with_raw_mode(args: object, raw: str) -> object:
+def _with_raw_mode(args: tuple[Any, ...] | str | None, raw: str) -> tuple[Any, ...] | str:
     return (raw, *args[1:]) if isinstance(args, tuple) else raw
 
 

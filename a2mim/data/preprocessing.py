@@ -45,9 +45,9 @@ class Preprocessing:
     def transform(self) -> Callable[[Image.Image], torch.Tensor]:
         """PIL image -> float tensor of ``input_size``, normalised."""
         size = self.input_size[1:]
-        crop = {"crop_pct": self.crop_pct, "interpolation": self.interpolation}
-        mode = {} if self.crop_mode == "center" else {"crop_mode": self.crop_mode}
-        return eval_transform(size[0] if size[0] == size[1] else size, self.mean, self.std, **crop, **mode)
+        settings: dict[str, Any] = {"crop_pct": self.crop_pct, "interpolation": self.interpolation}
+        settings |= {} if self.crop_mode == "center" else {"crop_mode": self.crop_mode}
+        return eval_transform(size[0] if size[0] == size[1] else size, self.mean, self.std, **settings)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON and the page."""
@@ -123,8 +123,15 @@ def evaluation_preprocessing(
     for key, number in (("input_size", size), ("mean", mean), ("std", std)):
         says = (name for name, layer in layers.items() if _same(layer.get(key), number))
         origin[key] = next(says, "file")
-    pixels = [_per_channel(numbers, size[0]) for numbers in (mean, std)]
-    return Preprocessing(size, *pixels, float(values["crop_pct"]), values["interpolation"], values["crop_mode"], origin)
+    return Preprocessing(
+        size,
+        _per_channel(mean, size[0]),
+        _per_channel(std, size[0]),
+        float(values["crop_pct"]),
+        values["interpolation"],
+        values["crop_mode"],
+        origin,
+    )
 
 
 def timm_config(arch: str) -> dict[str, Any]:
