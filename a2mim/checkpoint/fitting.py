@@ -49,7 +49,7 @@ class Resampling:
 
     def __call__(self, grid: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         """(1, C, H, W) -> (1, C, *size)."""
-        options = {"mode": "bicubic", "antialias": self.antialias, "align_corners": self.align_corners}
+        options: dict[str, Any] = {"mode": "bicubic", "antialias": self.antialias, "align_corners": self.align_corners}
         if not self.offset:
             return F.interpolate(grid, size=size, **options)
         scale = tuple((new + self.offset) / old for new, old in zip(size, grid.shape[2:], strict=True))

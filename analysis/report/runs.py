@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -265,7 +264,7 @@ def recipe_settings(name: str, kind: type[TrainSettings]) -> dict[str, Any]:
     Raises:
         InputError: there is no such recipe, or it is not a recipe of this kind.
     """
-    values = recipes.read(recipes.find(name, [Path(str(resources.files("a2mim.experiments") / "recipes"))]))
+    values = recipes.read(recipes.find(name))
     found: dict[str, Any] = yaml.safe_load(yaml.safe_dump(kind.from_values(values).as_values()))
     return found
 

@@ -69,7 +69,8 @@ def output(arch: str, groups: Mapping[str, list[str]]) -> torch.Tensor | None:
     first = next(iter(groups.values()))[0]
     cfg: Any = timm.get_pretrained_cfg(first)
     size = cfg.input_size[-1] if cfg else 224
-    for args in ({"img_size": size}, {}):
+    choices: tuple[dict[str, Any], ...] = ({"img_size": size}, {})
+    for args in choices:
         try:
             if sum(value.numel() for value in lookalikes.without_memory(arch, **args).parameters()) > LARGEST:
                 return None
