@@ -8,8 +8,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+from sphinx.util import logging
+
 import a2mim
 
+logger = logging.getLogger(__name__)
 REPOSITORY = "https://github.com/a2mim/a2mim"
 
 project = "A2MIM"
@@ -27,6 +30,7 @@ myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 4
 highlight_language = "none"  # blocks without a language are command lines
 
+suppress_warnings = ["ref.python"]  # two modules may have a class of one name: an annotation leads to the first
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_default_options = {"members": True, "ignore-module-all": True, "show-inheritance": True}
@@ -97,8 +101,9 @@ def find_home(app: Any, env: Any, node: Any, text: Any) -> Any:
     if node.get("refdomain") != "py" or node.get("reftype") != "obj" or not target.startswith("a2mim."):
         return None
     module, _, name = target.rpartition(".")
-    found = getattr(importlib.import_module(module), name)  # an error where a page names what is not there
+    found = getattr(importlib.import_module(module), name, None)
     if not hasattr(found, "__qualname__"):
+        logger.warning("%s: there is no %s", node["refdoc"], target)
         return None
     home = f"{found.__module__}.{found.__qualname__}"
     return env.domains["py"].resolve_xref(env, node["refdoc"], app.builder, "obj", home, node, text)

@@ -7,6 +7,7 @@ run (``NOT_RUN``) or names a file of a new kind (``FILES``).
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import pickle
 import re
@@ -315,6 +316,14 @@ def test_every_recipe_of_the_table_exists():
 def test_the_table_of_the_demo_is_that_of_its_results(tmp_path):
     (tmp_path / "results").symlink_to(ROOT / "experiments" / "results" / "demo")
     assert demo.summary(str(tmp_path)) in (ROOT / "docs" / "analyses.md").read_text()
+
+
+@pytest.mark.parametrize("page", ["api", "equations"])
+def test_every_name_of_the_reference_exists(page):
+    names = re.findall(r"{py:obj}`([^`]+)`", (ROOT / "docs" / f"{page}.md").read_text())
+    assert len(names) > 8
+    for module, _, name in (found.rpartition(".") for found in names):
+        assert hasattr(importlib.import_module(module), name), f"{module}.{name}"
 
 
 def test_the_citation_has_what_its_format_asks_for():

@@ -1,10 +1,12 @@
 """Images by name, and batches of them: sources, transforms and the loader.
 
-source = open_images("fashion")
-transform = train_transform(32, source.mean, source.std)
-loader = ImageLoader(source, transform, batch_size=128, shuffle=True, drop_last=True)
-for batch in loader.epoch(0):
-    ...
+For example::
+
+    source = open_images("fashion")
+    transform = train_transform(32, source.mean, source.std)
+    loader = ImageLoader(source, transform, batch_size=128, shuffle=True, drop_last=True)
+    for batch in loader.epoch(0):
+        ...
 """
 
 from __future__ import annotations
