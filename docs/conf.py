@@ -98,7 +98,8 @@ def escape_signs(app: Any, what: str, name: str, obj: Any, options: Any, lines: 
 def find_home(app: Any, env: Any, node: Any, text: Any) -> Any:
     """A public name that is re-exported (`a2mim.MIMLoss`) leads to where it is described."""
     target = node.get("reftarget", "")
-    if node.get("refdomain") != "py" or node.get("reftype") != "obj" or not target.startswith("a2mim."):
+    written = node.get("reftype") == "obj" and not node["refdoc"].startswith("api/modules/")  # by hand, on our pages
+    if not written or not target.startswith("a2mim."):
         return None
     module, _, name = target.rpartition(".")
     found = getattr(importlib.import_module(module), name, None)

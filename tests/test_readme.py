@@ -69,7 +69,6 @@ NOT_RUN = {
     r"python -m a2mim\.experiments\.": "minutes; each has a test of its own",
     r"python -m pytest\b": "these tests",
 }
-PENDING = {"a2mim-analyze report", "a2mim-analyze figures"}  # until the command is there
 VARIES = re.compile(r"(?<=against )(\S+: ).*")  # what is said of a difference follows from its numbers
 EXAMPLES = all_examples()
 
@@ -185,8 +184,6 @@ RUN = [example for example in EXAMPLES if not reason_not_to_run(example)]
 
 @pytest.mark.parametrize("example", RUN, ids=str)
 def test_the_example_runs_and_prints_what_the_document_prints(example, sandbox):
-    if example.command in PENDING and example.words[1] not in COMMANDS["a2mim-analyze"].commands:
-        pytest.skip(f"{example.command} is not there yet")
     status, output = sandbox.run(example)
     assert status == (2 if example.error else 0), output
     if example.error:
@@ -254,15 +251,14 @@ class TestNames:
     def test_every_flag_exists(self, document):
         known = FOREIGN.union(*map(flags_of, COMMANDS.values()))
         known |= {flag for example in EXAMPLES for command, _ in calls(example.text) for flag in flags_of(command)}
-        pending = {"--results"} if "figures" not in COMMANDS["a2mim-analyze"].commands else set()
-        assert set(FLAG.findall(document.read_text())) - pending <= known
+        assert set(FLAG.findall(document.read_text())) <= known
 
     def test_every_flag_beside_a_command_is_one_of_it(self, document):
         for span in spans(document):
             for command, following in calls(span):
                 assert set(FLAG.findall(following)) <= flags_of(command) | FOREIGN, span
                 unknown = re.match(r" [a-z]+", following) if isinstance(command, click.Group) else None
-                assert not unknown or f"a2mim-analyze{unknown[0]}" in PENDING, span
+                assert not unknown, span
         for block in blocks(document):
             for line in "\n".join(block.lines).replace("\\\n", " ").splitlines():
                 for command, following in calls(line) if "a2mim-" in line and block.language == "bash" else ():
@@ -283,8 +279,6 @@ class TestNames:
         for target in re.findall(r"\]\((?!http)([^)]+)\)", prose(document)):
             file, _, place = target.partition("#")
             path = document.parent / file if file else document
-            if file == "experiments/results/report.png" and "report" not in COMMANDS["a2mim-analyze"].commands:
-                continue
             assert path.exists(), target
             headings = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE) if place else ()
             assert not place or place in {_anchor(heading) for heading in headings}, target

@@ -67,7 +67,7 @@ def blocks(document: Path) -> Iterator[Block]:
     lines = document.read_text(encoding="utf-8").splitlines()
     at = 0
     while at < len(lines):
-        fence, start = re.match(r"( *)```(\w*)$", lines[at]), at + 1
+        fence, start = re.match(r"( *)```([\w{}-]*)$", lines[at]), at + 1
         if fence:
             end = next(i for i in range(start, len(lines)) if lines[i].strip() == "```")
             yield Block(document, start + 1, fence[2], tuple(line[len(fence[1]) :] for line in lines[start:end]))
@@ -130,8 +130,8 @@ def calls(text: str) -> Iterator[tuple[click.Command, str]]:
     for name, following in re.findall(r"(a2mim-[a-z]+|python -m a2mim\.[\w.]+)((?:(?!\ba2mim-).)*)", text):
         found = COMMANDS.get(name) or _module(name.removeprefix("python -m "))
         words = following.split()
-        if isinstance(found, click.Group) and words and words[0] in found.commands:
-            found = found.commands[words[0]]
+        if words and words[0] in subcommands(found):
+            found = subcommands(found)[words[0]]
         yield found, following
 
 
@@ -140,9 +140,18 @@ def _module(name: str) -> click.Command:
     return main if isinstance(main, click.Command) else click.command(claims.options(lambda **_: None))  # of a claim
 
 
+def subcommands(command: object) -> dict[str, click.Command]:
+    """The commands of a group, by their names; none of a command that has none."""
+    if not isinstance(command, click.Group):
+        return {}
+    context = click.Context(command)
+    found = {name: command.get_command(context, name) for name in command.list_commands(context)}
+    return {name: one for name, one in found.items() if one}
+
+
 def flags_of(command: click.Command) -> set[str]:
     own = {"--help", *(name for param in command.params for name in (*param.opts, *param.secondary_opts))}
-    return own.union(*map(flags_of, command.commands.values())) if isinstance(command, click.Group) else own
+    return own.union(*map(flags_of, subcommands(command).values()))
 
 
 def choices(flag: str) -> set[str]:
@@ -150,7 +159,7 @@ def choices(flag: str) -> set[str]:
     everything = [
         command
         for main in COMMANDS.values()
-        for command in (main.commands.values() if isinstance(main, click.Group) else [main])
+        for command in subcommands(main).values() or [main]
     ]
     types = [param.type for command in everything for param in command.params if flag in param.opts]
     return {str(choice) for kind in types if isinstance(kind, click.Choice) for choice in kind.choices}
