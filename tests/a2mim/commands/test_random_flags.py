@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from small_data import write_images
 
 from a2mim.commands import checkpoint, finetune, pretrain
-from a2mim.settings import FinetuneSettings, PretrainSettings, how_many
+from a2mim.options import how_many
+from a2mim.settings import FinetuneSettings, PretrainSettings
 
 COMBINATIONS = int(os.environ.get("A2MIM_COMBINATIONS", "300"))
 SMALL = ["--limit", "16", "--batch-size", "8", "--epochs", "1", "--warmup-epochs", "0", "--workers", "0"]
