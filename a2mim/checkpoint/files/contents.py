@@ -16,7 +16,7 @@ from a2mim.errors import InputError
 
 # components that torch's wrappers put into names: DDP, torch.compile, FSDP, activation checkpointing
 _WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"}
-# groups whose tensors are no weights
+# groups whose tensors are not weights
 _NOT_WEIGHTS = (
     "optim",
     "scaler",
@@ -33,7 +33,7 @@ _NOT_WEIGHTS = (
 # where the weights lie when a file has several groups; an EMA copy is never taken for the main group
 _MAIN = ("", "state_dict", "model", "model_state_dict", "model_state", "module", "network", "net", "weights", "params")
 _EMA = ("state_dict_ema", "model_ema", "ema_state_dict", "ema_model", "ema")
-_GROUPS = 2000  # dictionaries with tensors; more are no checkpoint of a network
+_GROUPS = 2000  # dictionaries with tensors; a checkpoint of a network has fewer
 _DEPTH = 6  # of dictionaries within dictionaries; VISSL has four
 
 

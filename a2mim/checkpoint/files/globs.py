@@ -15,7 +15,7 @@ def fits(name: str, globs: tuple[str, ...]) -> bool:
 
 def any_fits(names: Collection[str], globs: tuple[str, ...]) -> bool:
     """Whether one of the names (best a set or a dictionary) fits one of the globs."""
-    plain = [glob for glob in globs if not any(sign in glob for sign in "*?[")]
+    plain = [glob for glob in globs if not any(character in glob for character in "*?[")]
     if any(glob in names for glob in plain):
         return True
     return len(plain) < len(globs) and any(map(_pattern(globs).match, names))

@@ -1,7 +1,7 @@
 """Whether the bytes of a file are those that were written: the CRC-32 that torch's zip archives carry for each record.
 
 torch does not look at it when it maps a file into memory, and a changed byte is a changed weight. safetensors and the
-files of torch before 1.6 have no checksum: for them nothing can be told but the checksum of the whole file.
+files of torch before 1.6 have no checksum: only the checksum of the whole file can be compared.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _compare(path: Path) -> str:
         name = wrong[0] if wrong[0].isprintable() else ascii(wrong[0])
         raise InputError(
             f"{path} is damaged: record '{name}' does not match its CRC-32 ({len(wrong)} of {len(entries)} records do "
-            "not); get the file anew"
+            "not); get the file again"
         )
     return ""
 

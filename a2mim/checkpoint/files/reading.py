@@ -80,7 +80,7 @@ def read_checkpoint(path: str | os.PathLike[str], *, trust: bool = False) -> dic
         and ``"preprocessor_config"`` besides. Changing a tensor in place does not change the file.
 
     Raises:
-        InputError: the file is not there, is damaged, is no checkpoint, or would run code.
+        InputError: the file is not there, is damaged, is not a checkpoint, or would run code.
     """
     path = Path(path)
     if not path.is_file():
@@ -112,18 +112,18 @@ def _read_file(path: Path, trust: bool) -> dict[str, Any]:
         if _is_safetensors(start, size):
             return _read_safetensors(path)
         if start[:1] not in (b"\x80", b"(") and b"ustar" not in start[257:265]:  # neither a pickle nor torch's old tar
-            kind = "a text file" if _is_text(start) else "no file of torch or safetensors, or a damaged one"
+            kind = "a text file" if _is_text(start) else "not a file of torch or safetensors, or a damaged one"
             raise InputError(f"{path} is {kind}, not a checkpoint")
         if start[:1] in (b"\x80", b"(") and _TORCH_MAGIC not in start:
             raise InputError(
-                f"{path} is a pickle, but none of torch.save, and reading it could run code from the file; load it "
+                f"{path} is a pickle, but not one of torch.save, and reading it could run code from the file; load it "
                 "where it comes from and save its weights with torch.save or safetensors"
             )
         return _read_pickle(path, trust, mmap=False)
     except InputError:
         raise
     except _DAMAGE as error:
-        raise InputError(f"{path} is damaged or no checkpoint: {_first_line(error)}") from error
+        raise InputError(f"{path} is damaged or not a checkpoint: {_first_line(error)}") from error
 
 
 def _read_pickle(path: Path, trust: bool, mmap: bool) -> dict[str, Any]:
@@ -171,7 +171,7 @@ def _refusal(path: Path, message: str) -> str:
             f"{path} holds more than weights{what}, and reading it would run code from the file; "
             "--trust-checkpoint (trust=True) allows that, for files whose author you trust"
         )
-    return f"{path} is damaged, or no checkpoint that torch can read"
+    return f"{path} is damaged, or not a checkpoint that torch can read"
 
 
 def _check_archive(path: Path, size: int) -> bool:
@@ -189,11 +189,11 @@ def _check_archive(path: Path, size: int) -> bool:
         some = ", ".join(entry.filename for entry in entries[:3]) or "nothing"
         raise InputError(f"{path} is a zip archive without weights of torch; it holds {some}")
     if any(entry.filename.endswith("/data.pkl") and entry.file_size > _PICKLE for entry in entries):
-        raise InputError(f"{path} is no checkpoint of a network: its pickle alone has more than {_PICKLE >> 20} MB")
+        raise InputError(f"{path} is not a checkpoint of a network: its pickle alone has more than {_PICKLE >> 20} MB")
     for entry in entries:
         if entry.compress_type != zipfile.ZIP_STORED:
             raise InputError(
-                f"{path} was zipped again: unpack it and give the file within, or save it anew with torch.save"
+                f"{path} was zipped again: unpack it and give the file within, or save it again with torch.save"
             )
         if entry.header_offset + entry.file_size > size:
             raise InputError(f"{path} is damaged: '{entry.filename}' goes beyond its end")
@@ -244,7 +244,7 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is no JSON: {_first_line(error)}") from error
+        raise InputError(f"{path} is not JSON: {_first_line(error)}") from error
     if not isinstance(value, dict):
         raise InputError(f"{path} holds a {type(value).__name__}, not settings")
     return value

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import torch
 
-_DEPTH = 50  # of what ``plain`` follows; what lies deeper in a file is no setting that anyone reads
+_DEPTH = 50  # of what ``plain`` follows; what lies deeper in a file is not a setting that anyone reads
 _SHARED = 500_000  # values in lists that several places of a file share, and that ``plain`` therefore copies
-_ARRAY = 1_000_000  # numbers in an array of numpy; a larger one is no setting, and as a list would fill the memory
+_ARRAY = 1_000_000  # numbers in an array of numpy; a larger one is not a setting, and as a list would fill the memory
 _NUMBERS = "biufcSU"  # numpy's kinds of numbers and text
 _LEAVES = {str, bytes, bool, int, float, type(None)}
 _EXPANDED = 2**28  # numbers in a tensor that repeats what it stores

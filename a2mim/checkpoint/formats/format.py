@@ -30,7 +30,7 @@ class Format:
             ``"kind=pretrain"``; the value may be a glob.
         encoders: label -> ``prefix`` or ``group:prefix`` of an encoder; the one that the authors evaluate first. A
             label whose place is empty in a file is not on offer. No entries: found by the names of its layers.
-        parts: name of a part that is no encoder -> globs of its names in the file: dropped, and reported so.
+        parts: name of a part that is not an encoder -> globs of its names in the file: dropped, and reported so.
         classifier: prefixes of the classifier where it lies outside the encoder: ("head.fc.",).
         outside: prefix of another piece of the encoder that lies outside of it -> what its names begin with inside.
         kind: "pre-training" or "classifier" or what else the file is from.

@@ -35,7 +35,7 @@ def hints(meta: Mapping[str, Any]) -> Mapping[str, Any]:
     """What the file says beside the weights: classes, normalisation, heads, image size, eps.
 
     Raises:
-        InputError: a network that timm has not, or settings under which it computes something else.
+        InputError: a network that timm does not have, or settings under which it computes something else.
     """
     said = meta.get("meta")
     said = said if isinstance(said, Mapping) else {}
@@ -73,7 +73,7 @@ def _refuse(backbone: Mapping[str, Any]) -> None:
 
 def _heads(backbone: Mapping[str, Any]) -> int | None:
     arch = backbone.get("arch")
-    if isinstance(arch, str):  # MoCo v3's ViT-S has heads of 32; all others are told by their width
+    if isinstance(arch, str):  # MoCo v3's ViT-S has heads of 32; the others follow from their width
         return 12 if arch.lower().startswith("mocov3-s") else None
     heads = look_up(backbone, "arch.num_heads")
     return heads if isinstance(heads, int) else None
@@ -89,7 +89,7 @@ def _swin_size(backbone: Mapping[str, Any]) -> int | None:
         side = size // int(backbone.get("patch_size", 4)) // 2**stage
         if isinstance(window, int) and side > window and side % window:
             raise InputError(
-                f"its maps of {side}x{side} are no multiple of the window of {window}: they are padded before "
+                f"its maps of {side}x{side} are not a multiple of the window of {window}: they are padded before "
                 "they are shifted, in timm after it"
             )
     return size

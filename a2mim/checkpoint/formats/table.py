@@ -18,7 +18,7 @@ def timm_folder(meta: Mapping[str, Any]) -> Mapping[str, Any]:
     names = config.get("label_names") or ()
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise config.wrong("label_names", "a list of names")
-    if all(name == f"LABEL_{at}" for at, name in enumerate(names)):  # by which transformers says that there are none
+    if all(name == f"LABEL_{at}" for at, name in enumerate(names)):  # the placeholders of transformers
         names = ()
     size = images.wholes("input_size")
     if size is not None and not (len(size) == 3 and all(size)):
@@ -104,7 +104,7 @@ FORMATS: tuple[Format, ...] = (
     ),
     _transformers(
         has=("*.layer_scale1.lambda1", "classifier.weight"),
-        parts={"classifier of class token and mean patch at once, which timm has not": ("classifier.*",)},
+        parts={"classifier of class token and mean patch at once, which timm does not have": ("classifier.*",)},
         kind="classifier",
     ),
     _transformers(

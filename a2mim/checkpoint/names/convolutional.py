@@ -75,7 +75,7 @@ _SPARSE = tuple(
 )
 
 _NEW_LAST_NORM = (_new_last_norm, _without_last_norm)
-_NEW_LAST_NORM_NOTE = "the last norm (head.norm) is none of the pre-training: it is new, weight 1 and bias 0"
+_NEW_LAST_NORM_NOTE = "the last norm (head.norm) is not in the pre-training file: it is new, weight 1 and bias 0"
 
 CONVNEXT_OFFICIAL = Dialect(
     "ConvNeXt",

@@ -80,7 +80,7 @@ def test_a_folder_in_shards(tmp_path):
     index.write_text(json.dumps({"weight_map": {"a": "../outside.safetensors"}}))
     with pytest.raises(InputError, match="names a file outside its folder"):
         checkpoint.read_checkpoint(index)
-    for text, reason in (("{}", "lists no weights"), ("[1]", "holds a list"), ("{", "is no JSON")):
+    for text, reason in (("{}", "lists no weights"), ("[1]", "holds a list"), ("{", "is not JSON")):
         index.write_text(text)
         with pytest.raises(InputError, match=reason):
             checkpoint.read_checkpoint(index)

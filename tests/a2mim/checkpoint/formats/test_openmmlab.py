@@ -253,7 +253,7 @@ def test_heads_eps_and_image_size():
         ("type='ResNet', strides=(1, 2, 1, 1)", r"says strides=\[1, 2, 1, 1\]"),
         ("type='VisionTransformer', with_cls_token=False", "says with_cls_token=False"),
         ("type='ViT', layer_cfgs=dict(act_cfg=dict(type='mmpretrain.QuickGELU'))", "act_cfg.type=QuickGELU"),
-        ("type='SwinTransformer', img_size=192", "48x48 are no multiple of the window of 7"),
+        ("type='SwinTransformer', img_size=192", "48x48 are not a multiple of the window of 7"),
         ("type='SwinTransformer', pad_small_map=True", "says pad_small_map=True"),
     ],
     ids=lambda value: value.split("=")[-1] if "=" in value else "",

@@ -185,7 +185,7 @@ def spark_convnext():
     return Saved(
         {"epoch": 1600, "module": module, "is_pretrain": True}, IMAGES,
         {"encoder": convnext(state, IMAGES, build, NAMES)}, "SparK", inside="module:sparse_encoder.sp_cnn.",
-        lost="stages.3.0.norm.weight", notes="the last norm (head.norm) is none of the pre-training",
+        lost="stages.3.0.norm.weight", notes="the last norm (head.norm) is not in the pre-training file",
     )  # fmt: skip
 
 
@@ -196,7 +196,7 @@ def convnext_dense_pretraining(second):
     truth = {"model": convnext(state, IMAGES, build, NAMES)}
     return Saved(
         {"model": state}, IMAGES, truth, "plain weights", "weights", inside="model:", lost="stages.3.0.norm.weight",
-        arch="convnextv2" if second else "convnext", notes="the last norm (head.norm) is none of the pre-training",
+        arch="convnextv2" if second else "convnext", notes="the last norm (head.norm) is not in the pre-training file",
     )  # fmt: skip
 
 

@@ -95,7 +95,7 @@ MODELS = {
         DINOV2,
         "VisionTransformer",
         "classifier",
-        {"mask token", "classifier of class token and mean patch at once, which timm has not"},
+        {"mask token", "classifier of class token and mean patch at once, which timm does not have"},
     ),
     "dinov2-registers": (
         "Dinov2WithRegistersModel",
