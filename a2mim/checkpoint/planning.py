@@ -332,7 +332,15 @@ def _odd_head(found: Found, network: _Network) -> bool:
 
 
 def _measured(dialect: Dialect | None, found: Found) -> dict[str, Any]:
-    return {**dialect.hints, **dialect.measure(found.state)} if dialect else {}
+    if dialect is None:
+        return {}
+    try:
+        return {**dialect.hints, **dialect.measure(found.state)}
+    except InputError:
+        raise
+    except (RuntimeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
+        reason = f"no tensor {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
+        raise InputError(f"layers named as in {dialect.name}, of other shapes or types: {reason}") from error
 
 
 def translated(contents: Contents, found: Found, dialect: Dialect | None) -> Translation:

@@ -133,7 +133,7 @@ def _sort_out(
             dropped.setdefault(BESIDE, []).append(full)
             layers += [name] if tensor.ndim > 1 else []
     heads = tuple(prefix.partition(".")[0] + "." for prefix in format.classifier)
-    if any(name.startswith(heads) for name in layers if heads):  # the classifier stands on layers that timm does not have
+    if any(name.startswith(heads) for name in layers if heads):  # the classifier stands on layers unknown to timm
         for short in [short for short in found.state if short.startswith(CLASSIFIER)]:
             del found.state[short]
             dropped[BESIDE].append(found.origin.pop(short))

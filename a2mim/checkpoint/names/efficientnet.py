@@ -144,7 +144,7 @@ def _torchvision_to_timm(state: State) -> State:
 
 
 def _block(state: State, at: str) -> dict[str, str]:
-    """The layers of one block, recognised by what it has: a wide first convolution, squeeze-and-excitation, an expansion."""
+    """The layers of one block, recognised by what it has: squeeze-and-excitation, an expansion."""
     squeeze = next((number for number in (1, 2) if f"{at}{number}.fc1.weight" in state), None)
     if squeeze is None:  # the fused blocks of EfficientNetV2
         if f"{at}1.0.weight" not in state:
