@@ -75,7 +75,12 @@ def load_encoder(
     """
     contents = _read(path, trust)
     found = _find(contents, which, arch, model_args)
-    plan = planning.plan(contents, found, arch, model_args, partial=min_coverage < 1)
+    try:
+        plan = planning.plan(contents, found, arch, model_args, partial=min_coverage < 1)
+    except InputError as error:
+        if str(contents.file) in str(error):
+            raise
+        raise InputError(f"{contents.file}: {error}") from error
     model, report = _build(contents, found, plan, num_classes)
     if reason := refusal(report, min_coverage):
         raise InputError(reason)

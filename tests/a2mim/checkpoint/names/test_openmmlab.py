@@ -294,11 +294,10 @@ def test_merged_patches_are_in_their_own_order_both_ways():
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        ({"head.layers.pre_logits.weight": torch.ones(8, 128)}, r"no place for: head\.layers\.pre_logits\.weight"),
         ({"backbone.layers.0.attn.lamb": torch.ones(2)}, r"no place for: backbone\.layers\.0\.attn\.lamb"),
         (under("backbone.", norm("ln2", 128, generator=generator())), r"no place for: .*ln1\.weight"),
     ],
-    ids=["a hidden layer in the classifier", "another attention", "a norm before and behind the mean"],
+    ids=["another attention", "a norm before and behind the mean"],
 )
 def test_what_timm_has_not_is_refused(extra, message, tmp_path):
     saved = vit_classifier(False)

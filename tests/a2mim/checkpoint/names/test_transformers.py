@@ -222,7 +222,6 @@ def test_weights_alone_without_config(tmp_path, name):
         ("resnet", dict(embedding_size=32), "first convolution is 7x7 with 32 channels"),
         ("swin", dict(use_absolute_embeddings=True), "use_absolute_embeddings=True"),
         ("dinov2", dict(hidden_act="relu"), "hidden_act=relu"),
-        ("beit-mim", dict(use_mean_pooling=False), "no place for: layernorm.bias, layernorm.weight"),
     ],
 )
 def test_what_timm_cannot_compute_is_refused_with_the_reason(tmp_path, name, settings, reason):
