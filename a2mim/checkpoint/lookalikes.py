@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -60,6 +61,23 @@ def alike(shapes: Mapping[str, Iterable[int]]) -> Groups:
     return tuple(found)
 
 
+def fits(shapes: Mapping[str, tuple[int, ...]], network: Mapping[str, tuple[int, ...]]) -> bool:
+    """Whether a file has the shapes of a network, but for the size of the images.
+
+    A position embedding of another size has the same channels and the same number of places beside a square grid.
+    """
+    return all(_regular(name, shapes.get(name, ())) == _regular(name, shape) for name, shape in network.items())
+
+
+def _regular(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape without the part that follows the size of the images; () for a counter, which files may lack."""
+    if name.endswith(_COUNTER):
+        return ()
+    if not _SIZED.search(name) or len(shape) not in (2, 3):
+        return (len(shape),) if _SIZED.search(name) else shape
+    return (shape[-2] - math.isqrt(shape[-2]) ** 2, shape[-1])
+
+
 def without_memory(arch: str, **args: Any) -> Any:
     """A timm model whose tensors have names and shapes, but no values."""
     with torch.device("meta"), without_weights():
@@ -90,7 +108,7 @@ def signature(model: nn.Module) -> str:
     heads = classifiers(model)
     lines = []
     for name, module in model.named_modules():
-        if heads and f"{name}.".startswith(heads):
+        if "drop" in name or (heads and f"{name}.".startswith(heads)):
             continue
         settings = {key: _words(value) for key, value in vars(module).items() if not _IDLE.search(key)}
         known = ", ".join(f"{key}={value}" for key, value in sorted(settings.items()) if value is not None)

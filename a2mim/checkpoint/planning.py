@@ -258,9 +258,11 @@ def suggestion(contents: Contents) -> str:
 
 def _alike(found: Found) -> lookalikes.Groups:
     """timm's architectures with the names and shapes of the file's encoder."""
-    return lookalikes.alike(
-        {name: tuple(value.shape) for name, value in found.state.items() if not name.startswith(CLASSIFIER)}
-    )
+    shapes = {name: tuple(value.shape) for name, value in found.state.items() if not name.startswith(CLASSIFIER)}
+    groups = lookalikes.alike(shapes)
+    if len(groups) < 2:
+        return groups
+    return tuple(group for group in groups if lookalikes.fits(shapes, _network(group[0], None).shapes))
 
 
 # --- the named network ------------------------------------------------------------------------------------------------
@@ -307,9 +309,8 @@ def _built(arch: str, args: tuple[tuple[str, Any], ...]) -> _Network:
 
 
 def names_of(arch: str, model_args: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """Names of all tensors of a timm architecture, the encoder's first."""
-    network = _network(arch, model_args)
-    return (*network.shapes, *sorted(network.head_names))
+    """Names of the encoder's tensors in a timm architecture."""
+    return tuple(_network(arch, model_args).shapes)
 
 
 def _frozen(value: Any) -> Any:

@@ -22,7 +22,7 @@ def test_anti_aliased_resnets_have_the_tensors_of_a_plain_one():
 
 
 def test_a_network_like_no_other_stands_alone():
-    assert groups_of("resnet18", num_classes=0) == (("resnet18",),)
+    assert groups_of("test_resnet", num_classes=0) == (("test_resnet",),)
     assert groups_of("resnet18", channels=[8, 16, 24, 32]) == ()
 
 
@@ -39,6 +39,14 @@ def test_a_fingerprint_is_of_names_and_shapes():
         assert fingerprint(shapes | other) != fingerprint(shapes)
 
 
+def test_shapes_fit_but_for_the_size_of_the_images():
+    network = encoder_shapes(without_memory("vit_tiny_patch16_224", depth=1))
+    assert lookalikes.fits(network, network)
+    assert lookalikes.fits(network | {"pos_embed": (1, 26, 192)}, network)
+    assert not lookalikes.fits(network | {"pos_embed": (1, 196, 192)}, network)  # without a place for the class token
+    assert not lookalikes.fits(network | {"norm.weight": (193,)}, network)
+
+
 def test_a_signature_is_of_what_is_computed():
     plain = without_memory("vit_tiny_patch16_224", depth=1)
     same = without_memory("vit_tiny_patch16_224", depth=1, img_size=96, drop_rate=0.1)
@@ -50,7 +58,7 @@ def test_a_signature_is_of_what_is_computed():
 def test_architectures_of_another_timm_are_built_and_added(monkeypatch, tmp_path):
     table = json.loads(lookalikes.TABLE.read_text())
     groups = {
-        mark: [[arch for arch in group if arch not in ("resnetaa50", "resnet18")] for group in groups]
+        mark: [[arch for arch in group if arch not in ("resnetaa50", "test_resnet")] for group in groups]
         for mark, groups in table["groups"].items()
     }
     (tmp_path / "table.json").write_text(json.dumps(table | {"groups": groups}))
@@ -58,7 +66,7 @@ def test_architectures_of_another_timm_are_built_and_added(monkeypatch, tmp_path
     lookalikes._table.cache_clear()
     try:
         assert ("resnetaa50",) in groups_of("resnet50")
-        assert groups_of("resnet18") == (("resnet18",),)
+        assert groups_of("test_resnet") == (("test_resnet",),)
         monkeypatch.setattr(timm, "list_models", lambda: ["resnet50"])
         lookalikes._table.cache_clear()
         assert groups_of("resnet50") == (("resnet50",),)

@@ -63,8 +63,20 @@ def test_what_else_it_may_be_is_noted_unless_it_is_named(tmp_path):
 
 
 def test_nothing_is_noted_where_nothing_else_can_be_meant(tmp_path):
-    save(tmp_path / "r.pth", "resnet18", num_classes=0)
+    save(tmp_path / "r.pth", "resnet34", num_classes=0)
     assert notes(tmp_path / "r.pth") == []
+    save(tmp_path / "v.pth", "vit_tiny_patch16_224", num_classes=0)
+    assert notes(tmp_path / "v.pth") == []
+
+
+def test_timms_only_network_of_these_names_and_shapes_is_taken(tmp_path):
+    model = save(tmp_path / "d.pth", "test_vit", num_classes=0)
+    loaded, report = a2mim.load_encoder(tmp_path / "d.pth")
+    assert report.arch == "test_vit"
+    assert any("timm's network with these names and shapes" in note for note in report.notes)
+    images = torch.randn(1, *model.default_cfg["input_size"])
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(images), model(images), atol=1e-5, rtol=1e-5)
 
 
 def test_a_vit_without_position_embedding_needs_a_name(tmp_path):
