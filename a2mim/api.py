@@ -17,7 +17,6 @@ from a2mim.settings import FinetuneSettings, PretrainSettings, TrainSettings
 from a2mim.training import finetuning
 from a2mim.training.runs import Run
 
-KEYWORD = inspect.Parameter.KEYWORD_ONLY
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -42,9 +41,8 @@ def _with_settings(kind: type[TrainSettings]) -> Callable[[F], F]:
         taken = {entry.name for entry in named}
         for entry in dataclasses.fields(kind):
             if entry.name not in taken:
-                named.append(
-                    inspect.Parameter(entry.name, KEYWORD, default=_default(entry), annotation=hints[entry.name])
-                )
+                shown = {"default": _default(entry), "annotation": hints[entry.name]}
+                named.append(inspect.Parameter(entry.name, inspect.Parameter.KEYWORD_ONLY, **shown))
         function.__signature__ = signature.replace(parameters=named)  # type: ignore[attr-defined]
         meanings = "".join(f"\n        {entry.name}: {entry.metadata['help']}" for entry in dataclasses.fields(kind))
         function.__doc__ = (function.__doc__ or "") + f"\n    Settings:{meanings}\n"
@@ -99,7 +97,9 @@ def pretrain(
     begun = None if resume is None else Path(resume)
     name = recipe or (None if begun else recipes.default(PretrainSettings, settings))
     resolved = recipes.resolve(PretrainSettings, name, begun, settings, echo)
-    run = pretraining.pretrain(resolved, output=output, experiment=experiment, resume=begun, echo=echo)
+    run = pretraining.pretrain(
+        resolved, output=output, experiment=experiment, resume=begun, echo=echo, recipe=name or ""
+    )
     return _trained(run)
 
 
@@ -151,7 +151,15 @@ def finetune(
     name = recipe or (None if begun else recipes.default(FinetuneSettings, settings))
     resolved = recipes.resolve(FinetuneSettings, name, begun, settings, echo)
     run = finetuning.finetune(
-        resolved, checkpoint, output=output, experiment=experiment, resume=begun, which=which, trust=trust, echo=echo
+        resolved,
+        checkpoint,
+        output=output,
+        experiment=experiment,
+        resume=begun,
+        which=which,
+        trust=trust,
+        echo=echo,
+        recipe=name or "",
     )
     return _trained(run)
 

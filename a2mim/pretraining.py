@@ -1,4 +1,4 @@
-"""Pre-training: from settings to a method, images and the engine that trains."""
+"""Pre-training: from settings to a method, images and training."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def pretrain(
     """Pre-train an encoder; returns the run, whose folder holds the checkpoints.
 
     Args:
-        settings: see ``PretrainSettings``; what is None there follows from the model and the data.
-        output, experiment: the run's folder is ``output/experiment``, with a number where that exists.
-        resume: folder of a run to go on with.
-        on_epoch_end: called with (epoch, model, run).
+        settings: see ``PretrainSettings``; None follows from the model and the data.
+        output, experiment: the run's folder is ``output/experiment``, with a number if that exists.
+        resume: folder of a run to continue.
+        on_epoch_end: called with (epoch, model, run) after each epoch.
         echo: receives the lines that say what happens.
         command, recipe: the command line and the recipe's name, kept in the log and in checkpoints.
 

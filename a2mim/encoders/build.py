@@ -1,4 +1,4 @@
-"""Building timm models, with errors that help: the one place where an architecture's name becomes a network."""
+"""Build timm models by name, with helpful errors."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def build_encoder(
     Args:
         arch: name in ``timm.list_models()``, with or without a tag of weights.
         model_args: keywords for the architecture (``embed_dim``, ``depth``, ``channels``, ...).
-        num_classes: outputs of the classifier; 0 leaves it out.
-        img_size: (H, W) in pixels, handed on to architectures that are built for one size (ViT, Swin, Mixer) and
-            left out for those that take any (ResNet, ConvNeXt).
+        num_classes: outputs of the classifier; 0 removes it.
+        img_size: (H, W) in pixels, passed to architectures that are built for one size (ViT, Swin, Mixer) and
+            left out for those that take any size (ResNet, ConvNeXt).
         pretrained: load timm's weights of that name.
 
     Returns:
@@ -45,7 +45,7 @@ def build_encoder(
 
 def check_arch(arch: str) -> None:
     """Raise InputError, with the nearest names, unless timm knows the architecture."""
-    if ":" in arch or timm.is_model(arch):  # hf-hub:... and local-dir:... are timm's own affair
+    if ":" in arch or timm.is_model(arch):  # timm itself handles hf-hub:... and local-dir:...
         return
     near = difflib.get_close_matches(arch, timm.list_models(), n=5, cutoff=0.5)
     hint = f"; near it: {', '.join(near)}" if near else ""
@@ -53,7 +53,7 @@ def check_arch(arch: str) -> None:
 
 
 def default_img_size(encoder: torch.nn.Module) -> tuple[int, int]:
-    """Image size (H, W) in pixels that a timm model was built for."""
+    """Image size (H, W) in pixels that a timm model is built for."""
     embed = getattr(encoder, "patch_embed", None) or getattr(encoder, "stem", None)
     size = getattr(embed, "img_size", None)
     if size is None:

@@ -1,4 +1,4 @@
-"""Layouts: how the features of any network lie in memory, and how a mask is laid over them."""
+"""Layouts: how the features of a network lie in memory, and how a mask is applied to them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ PREFIXES = range(6)  # tokens in front of the patches: none, class, distillation
 
 @dataclass(frozen=True)
 class Layout:
-    """How features lie in memory.
+    """How the features of a batch lie in memory.
 
     Args:
-        order: NCHW, NHWC, NLC or NCL; B is the N, the tokens are the L.
+        order: NCHW, NHWC, NLC or NCL; N is the batch, L the tokens.
         channels: C.
-        grid: cells (h, w) that the features lie on.
-        prefix: tokens in front that stand for no cell.
-        cells: number (row by row) of the cell that each token stands for; None where tokens go row by row.
+        grid: rows and columns (h, w) of the features.
+        prefix: tokens at the front without a cell (class token, registers).
+        cells: number (row by row) of the cell of each token; None if the tokens are in row order.
     """
 
     order: str
@@ -37,17 +37,17 @@ class Layout:
     def of(
         cls, features: torch.Tensor, img_size: tuple[int, int], prefix_tokens: int = 0, order: str | None = None
     ) -> Layout:
-        """Recognise the layout of ``features`` (B, ...) that a network made of images of ``img_size`` (H, W).
+        """Recognise the layout of ``features`` (B, ...) that a network computed from images of ``img_size`` (H, W).
 
-        Two dimensions are the grid when their shape is nearest to that of the image; where several readings fit
-        equally, ``order`` decides.
+        The grid is the pair of dimensions whose shape is nearest to the image's; if several readings fit equally,
+        ``order`` decides.
 
         Raises:
-            InputError: features that are no map over the image.
+            InputError: features that are not a map over the image.
         """
         readings = list(cls._readings(tuple(features.shape[1:]), img_size, prefix_tokens))
         if not readings:
-            raise InputError(f"features of shape {tuple(features.shape)} are no map over an image of {img_size}")
+            raise InputError(f"features of shape {tuple(features.shape)} are not a map over an image of {img_size}")
         best = min(_mismatch(reading.grid, img_size) for reading in readings)
         readings = [reading for reading in readings if math.isclose(_mismatch(reading.grid, img_size), best)]
         return next((reading for reading in readings if reading.order == order), readings[0])
@@ -62,7 +62,7 @@ class Layout:
             for order, tokens, channels in (("NLC", *shape), ("NCL", *shape[::-1])):
                 for prefix in dict.fromkeys((prefix_tokens, *PREFIXES)):
                     found = grid_of(tokens - prefix, img_size)
-                    if found and (order == "NLC" or (not prefix and channels not in PREFIXES)):  # class tokens alone
+                    if found and (order == "NLC" or (not prefix and channels not in PREFIXES)):  # only class tokens
                         yield cls(order, channels, found, prefix)
                         break
 
@@ -71,7 +71,7 @@ class Layout:
         return self.order in ("NLC", "NCL")
 
     def mask(self, mask: torch.Tensor) -> torch.Tensor:
-        """D(M): the mask (B, h, w) on this grid, shaped to broadcast over the features; prefix tokens stay."""
+        """D(M): the mask (B, h, w) on this grid, shaped to broadcast over the features; prefix tokens are visible."""
         mask = resize_mask(mask, self.grid)
         if self.is_tokens:
             tokens = mask.flatten(1)
@@ -111,12 +111,12 @@ def _like_image(grid: tuple[int, ...], img_size: tuple[int, int]) -> bool:
 
 
 def _mismatch(grid: tuple[int, int], img_size: tuple[int, int]) -> float:
-    """How far the strides of rows and columns are apart, as the logarithm of their ratio."""
+    """The difference between the strides of rows and columns, as the logarithm of their ratio."""
     return abs(math.log(img_size[0] * grid[1] / (img_size[1] * grid[0])))
 
 
 def grid_of(tokens: int, img_size: tuple[int, int]) -> tuple[int, int] | None:
-    """The grid (h, w) of ``tokens`` patches with the shape of the image, or None; one token is no grid."""
+    """The grid (h, w) of ``tokens`` patches with the shape of the image, or None; one token is not a grid."""
     if tokens < 2:
         return None
     grids = [(rows, tokens // rows) for rows in range(1, min(tokens, img_size[0]) + 1) if tokens % rows == 0]

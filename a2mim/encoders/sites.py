@@ -1,12 +1,12 @@
 """Sites: the named places inside an encoder where the mask token may act, and the place where its output is read.
 
-A site is "the output of" a place: ``input`` (the image itself), ``stem``, ``stage1..4`` of a network in stages or
-``block1..N`` of one in blocks, or any module by its dotted name. ``stage3.out`` is another name of ``stage3``, and
-``stage4.in`` is what the first block of stage 4 is given: where a stage begins with a downsampling of its own
-(ConvNeXt, Swin), the features after that, else those of the stage before it. ``block5.in`` is the input of block 5.
+A site is "the output of" a place: ``input`` (the image itself), ``stem``, ``stage1..4`` of a network with stages,
+``block1..N`` of a network with blocks, or any module by its dotted name. ``stage3.out`` is the same as ``stage3``.
+``stage4.in`` is the input of the first block of stage 4: if the stage starts with a downsampling (ConvNeXt, Swin), the
+features after it, else those of the stage before. ``block5.in`` is the input of block 5.
 
-Stages and blocks are those that timm's ``feature_info`` names; where it names none that run, they are told by the
-shapes of a forward pass. What features look like is read off such a pass too, never guessed (see ``probing``).
+Stages and blocks are those in timm's ``feature_info``; if it names none that run, they are found by the shapes of a
+forward pass. The layout of features is also measured in a forward pass (see ``watching``).
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ __all__ = ["IMAGE", "Layout", "Output", "Site", "default", "find", "names", "out
 
 @dataclass(frozen=True)
 class Site:
-    """A place where the mask token acts: ``module``'s output, or what it is given where ``before`` is set.
+    """A place where the mask token acts: the output of ``module``, or its input if ``before`` is set.
 
-    Parallel branches (HRNet, CrossViT) give several maps at once; the token acts on each of them. ``members`` counts
-    them among the tensors at the place, ``layouts`` describes them.
+    Parallel branches (HRNet, CrossViT) give several maps at once; the token acts on each. ``members`` are their numbers
+    among the tensors at the place, ``layouts`` their layouts.
     """
 
     name: str
@@ -101,9 +101,9 @@ class Site:
 
     @contextmanager
     def apply(self, encoder: nn.Module, change: Callable[[int, torch.Tensor], torch.Tensor]) -> Iterator[None]:
-        """Inside, map number i (of ``layouts``) passes through ``change(i, features)``; after, all is as it was.
+        """Within the context, map number i (of ``layouts``) passes through ``change(i, features)``.
 
-        At the site ``input`` nothing happens: whoever owns the image changes it.
+        At the site ``input`` nothing happens: the caller changes the image.
         """
 
         def of_member(member: int, features: torch.Tensor) -> torch.Tensor:
@@ -136,10 +136,10 @@ class Output:
 
 
 def names(encoder: nn.Module, img_size: tuple[int, int] | None = None) -> dict[str, tuple[str, bool]]:
-    """The named sites of a timm model, in order: name -> (module, whether the site is what that module is given).
+    """The named sites of a timm model, in order: name -> (module, whether the site is the input of that module).
 
     Args:
-        img_size: (H, W) of the images that stages are told by, where timm does not name them; default: timm's.
+        img_size: (H, W) of the images by which stages are found if timm does not name them; default: timm's size.
     """
     children = dict(encoder.named_modules())
     info = list({entry.get("module"): entry for entry in _feature_info(encoder) if entry.get("module") != ""}.values())
@@ -159,10 +159,10 @@ def names(encoder: nn.Module, img_size: tuple[int, int] | None = None) -> dict[s
 
 
 def default(encoder: nn.Module, img_size: tuple[int, int] | None = None) -> str:
-    """The paper's site (section 5.1) where it names one, and the same relative depth elsewhere.
+    """The paper's site (section 5.1), or the same relative depth in networks that the paper does not name.
 
-    Stage 3 of ResNet-50: three quarters of the stages. Block 5 of the 12 of ViT-S; block 8 of the 12 of ViT-B, which
-    stands for every encoder in blocks at least as wide as ViT-B (768).
+    Stage 3 of ResNet-50: three quarters of the stages. Block 5 of 12 in ViT-S; block 8 of 12 in ViT-B, also for every
+    other encoder with blocks of at least its width (768).
     """
     return _default(encoder, _deep(names(encoder, img_size)))
 
@@ -179,11 +179,11 @@ def _default(encoder: nn.Module, deep: list[str]) -> str:
 def find(encoder: nn.Module, name: str, img_size: tuple[int, int]) -> Site:
     """The site ``name`` of an encoder for images (H, W).
 
-    ``auto`` is the paper's choice (see ``default``), or the nearest site before it (failing these, after it) that gives
-    a map over the image, no coarser than the paper's 7x7 mask cells where there is such a one.
+    ``auto`` is the paper's choice (see ``default``), or the nearest site before it (else after it) with a map over the
+    image, if possible no coarser than the paper's 7x7 mask cells.
 
     Raises:
-        InputError: a site that this encoder lacks; the message lists those it has. A place that gives no map.
+        InputError: a site that this encoder does not have (the message lists its sites), or a place without a map.
     """
     known = names(encoder, img_size)
     if name != "auto":
@@ -208,10 +208,10 @@ def find(encoder: nn.Module, name: str, img_size: tuple[int, int]) -> Site:
 
 
 def output(encoder: nn.Module, img_size: tuple[int, int]) -> Output:
-    """Where the features that an image is reconstructed from lie, for images (H, W).
+    """Where the features are from which an image (H, W) is reconstructed.
 
-    What ``forward_features`` gives: of a tuple (features and what goes with them) the first map, of a list (features of
-    several scales) the last. Where it gives none (class tokens alone), the last map that a module gives.
+    The output of ``forward_features``: of a tuple the first map, of a list (several scales) the last. If it has no map
+    (only class tokens), the last map that a module gives.
 
     Raises:
         InputError: an encoder without any map over the image.
@@ -224,8 +224,8 @@ def output(encoder: nn.Module, img_size: tuple[int, int]) -> Output:
         if not module:
             shapes = ", ".join(str(tuple(tensor.shape[1:])) for tensor in watching.tensors(value))
             raise InputError(
-                f"{type(encoder).__name__} has no map over the image of {img_size[0]}x{img_size[1]} pixels from which "
-                f"one could be reconstructed; its features have the shapes {shapes}"
+                f"{type(encoder).__name__} has no map over the image of {img_size[0]}x{img_size[1]} pixels to "
+                f"reconstruct it from; its features have the shapes {shapes}"
             )
         value = _look(encoder, module, False, images)[0]
         found = _ordered(encoder, module, False, value, img_size)
@@ -234,7 +234,7 @@ def output(encoder: nn.Module, img_size: tuple[int, int]) -> Output:
 
 
 def output_layout(encoder: nn.Module, img_size: tuple[int, int]) -> Layout:
-    """The layout of the features that an image of (H, W) is reconstructed from."""
+    """The layout of the features from which an image (H, W) is reconstructed."""
     return output(encoder, img_size).layout
 
 
@@ -255,21 +255,21 @@ def _site(encoder: nn.Module, name: str, known: dict[str, tuple[str, bool]], img
     images = watching.noise(encoder, img_size).expand(2, -1, -1, -1)
     seen = _look(encoder, module, before, images)
     if len(seen) != 1:
-        raise InputError(f"module '{name}' runs {len(seen)} times in a forward pass; a site has to run once")
+        raise InputError(f"module '{name}' runs {len(seen)} times in a forward pass; a site must run once")
     found = _ordered(encoder, module, before, seen[0], img_size)
     if not found:
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in watching.tensors(seen[0])) or "no tensor"
-        raise InputError(f"'{name}' of {type(encoder).__name__} gives no map over the image: {shapes}")
+        raise InputError(f"'{name}' of {type(encoder).__name__} does not give a map over the image: {shapes}")
     if len(found) > 1:
         reaches = _reaching(encoder, module, before, img_size)
         found = {member: layout for member, layout in found.items() if reaches(member)}
     if not found:
-        raise InputError(f"what '{name}' of {type(encoder).__name__} gives does not reach the reconstructed features")
+        raise InputError(f"the output of '{name}' of {type(encoder).__name__} does not reach the last features")
     return Site(name, module, before, tuple(found.values()), tuple(found))
 
 
 def _place(encoder: nn.Module, name: str, known: dict[str, tuple[str, bool]]) -> tuple[str, bool]:
-    """The module meant by a site's name, and whether what it is given is meant."""
+    """The module that a site's name means, and whether its input is meant."""
     if name in known:
         return known[name]
     base, _, side = name.rpartition(".")
@@ -294,7 +294,7 @@ def _place(encoder: nn.Module, name: str, known: dict[str, tuple[str, bool]]) ->
 
 
 def _last_map(encoder: nn.Module, img_size: tuple[int, int]) -> str:
-    """The last module that gives a map, where nearly all of the network lies before it; "" where there is none."""
+    """The last module that gives a map, if nearly the whole network is before it; else ""."""
     traced = watching.trace(encoder, img_size)
     grids = _grids(traced)
     maps = [name for name, layouts in traced.items() if any(layout.grid in grids for layout in layouts)]
@@ -317,18 +317,18 @@ def _feature_info(encoder: nn.Module) -> list[dict[str, Any]]:
 
 
 def _full_name(modules: dict[str, nn.Module], name: str) -> str:
-    """The name of a module that may be told relative to the one part of the network that has it."""
+    """The full name of a module, which may be given relative to the only part of the network that has it."""
     inside = [full for full in modules if full.endswith(f".{name}")]
     return inside[0] if name not in modules and len(inside) == 1 else name
 
 
 def _runs(module: nn.Module | None) -> bool:
-    """Whether a module can be run: it is there, and no mere list of others."""
+    """Whether a module can be run: it exists and is not just a list of modules."""
     return module is not None and type(module).forward is not nn.Module.forward
 
 
 def _stages(encoder: nn.Module, img_size: tuple[int, int]) -> list[str]:
-    """The stages of a network that names none: the last module of each grid, before the next coarser one."""
+    """The stages of a network without named stages: the last module of each grid, before the next coarser one."""
     ends: dict[tuple[int, int], str] = {}
     for module, layouts in watching.trace(encoder, img_size).items():
         grid = min((layout.grid for layout in layouts), default=None)  # of parallel branches, the coarsest
@@ -341,7 +341,7 @@ def _stages(encoder: nn.Module, img_size: tuple[int, int]) -> list[str]:
 
 
 def _look(encoder: nn.Module, module: str, before: bool, images: torch.Tensor) -> list[Any]:
-    """What is at a place when images run through the encoder: a value for each time that the module runs."""
+    """The values at a place when images run through the encoder: one for each run of the module."""
     seen: list[Any] = []
 
     def look(value: Any) -> Any:
@@ -358,14 +358,14 @@ def _raw(encoder: nn.Module, module: str, before: bool, images: torch.Tensor) ->
 
 
 def _ordered(encoder: nn.Module, module: str, before: bool, value: Any, img_size: tuple[int, int]) -> dict[int, Layout]:
-    """The tensors that are maps over the image in the ``value`` of two images at a place, by their number."""
+    """The tensors in ``value`` (of two images at a place) that are maps over the image, by their number."""
     found = {}
     layouts = [watching.layout_of(encoder, tensor, img_size, batch=2) for tensor in watching.tensors(value)]
     unsure = any(layout is not None and layout.order == "NCL" for layout in layouts)
     grids = _grids(watching.trace(encoder, img_size)) if unsure else set()
     for member, layout in enumerate(layouts):
         if layout is not None and layout.order == "NCL" and layout.grid not in grids:
-            layout = None  # a network's hidden states, as many as there would be cells
+            layout = None  # hidden states, as many as there would be cells
         if layout is not None and layout.is_tokens:
             look = lambda images, member=member: _raw(encoder, module, before, images)[member]  # noqa: E731
             layout = watching.in_order(layout, img_size, look, encoder)
@@ -375,7 +375,7 @@ def _ordered(encoder: nn.Module, module: str, before: bool, value: Any, img_size
 
 
 def _grids(traced: dict[str, list[Layout]]) -> set[tuple[int, int]]:
-    """The grids of a network's features: those of its maps in two dimensions; where it has tokens alone, theirs."""
+    """The grids of a network's features: those of its 2D maps, or of its tokens if it has only tokens."""
     layouts = [layout for layouts in traced.values() for layout in layouts]
     return {layout.grid for layout in layouts if not layout.is_tokens} or {layout.grid for layout in layouts}
 

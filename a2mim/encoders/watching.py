@@ -1,7 +1,7 @@
-"""Looking into an encoder as it runs: what its modules compute for a few images of noise, and in which order.
+"""Watch an encoder as it runs: what its modules compute for a few images of noise, and in which order.
 
-Nothing about a network is guessed from its name: every module's output is seen in a real forward pass, in eval mode and
-without gradients, after which the encoder is as it was.
+Nothing about a network is guessed from its name: every module's output is measured in a forward pass, in eval mode and
+without gradients, which does not change the encoder.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from a2mim.encoders.layouts import Layout
 from a2mim.errors import InputError
 
 IMAGE = ""  # the "module" of the site `input`
-CONTRAST = 0.05  # a half of the tokens that changes by a tenth more than the other is the half that was changed
+CONTRAST = 0.05  # the half of the tokens that changes by a tenth more is the half whose pixels were changed
 
 
 @contextmanager
 def watch(encoder: nn.Module, module: str, before: bool, change: Callable[[Any], Any]) -> Iterator[None]:
-    """Inside, what ``module`` gives (or, ``before``, the tuple of what it is given) passes through ``change``."""
+    """Within the context, the output of ``module`` (with ``before``, its tuple of inputs) passes through ``change``."""
     target = encoder.get_submodule(module)
     if before:
         handle = target.register_forward_pre_hook(lambda _, args: change(args))
@@ -57,10 +57,10 @@ def replaced(value: Any, changes: Callable[[int, torch.Tensor], torch.Tensor], s
 
 
 def forward(encoder: nn.Module, images: torch.Tensor) -> Any:
-    """``forward_features`` of images, with running statistics and mode left as they are.
+    """``forward_features`` of images; running statistics and mode do not change.
 
     Raises:
-        InputError: an encoder that does not run on images of this size; the message has the one it is built for.
+        InputError: an encoder that does not run on images of this size; the message has the size it is built for.
     """
     modes = [(module, module.training) for module in encoder.modules()]
     try:
@@ -80,14 +80,14 @@ def forward(encoder: nn.Module, images: torch.Tensor) -> Any:
 
 
 def noise(encoder: nn.Module, img_size: tuple[int, int], seed: int = 0) -> torch.Tensor:
-    """One image (1, 3, H, W) of white noise, where the encoder is and of its type."""
+    """One image (1, 3, H, W) of white noise, on the device and of the type of the encoder."""
     parameter = next(encoder.parameters())
     image = torch.randn(1, 3, *img_size, generator=seeds.generator("probe", seed))
     return image.to(parameter.device, parameter.dtype)
 
 
 def layout_of(encoder: nn.Module, features: torch.Tensor, img_size: tuple[int, int], batch: int) -> Layout | None:
-    """The layout of features of ``batch`` images; None when they are no map, or not one for each image."""
+    """The layout of features of ``batch`` images; None if they are not a map, or not one per image."""
     if features.dim() < 3 or features.shape[0] != batch:
         return None
     order = str(getattr(encoder, "output_fmt", "NCHW")).rpartition(".")[2]
@@ -100,8 +100,8 @@ def layout_of(encoder: nn.Module, features: torch.Tensor, img_size: tuple[int, i
 def trace(encoder: nn.Module, img_size: tuple[int, int]) -> dict[str, list[Layout]]:
     """The modules that run, in the order in which they end, and the maps over the image that each gives.
 
-    A module that runs several times counts as giving none. Modules inside others are left out: of a network in stages,
-    the stages stay. ``nn.Sequential`` counts as no module but as what is in it.
+    A module that runs several times counts as giving none. Modules inside others are omitted: of a network with stages,
+    the stages are listed. ``nn.Sequential`` counts as its members.
     """
     image = noise(encoder, img_size)
     found: dict[str, list[list[Layout]]] = {}
@@ -133,11 +133,11 @@ def trace(encoder: nn.Module, img_size: tuple[int, int]) -> dict[str, list[Layou
 def in_order(
     layout: Layout, img_size: tuple[int, int], look: Callable[[torch.Tensor], torch.Tensor], encoder: nn.Module
 ) -> Layout:
-    """The layout with the cells of its tokens, where a network keeps them in another order than row by row.
+    """The layout with the cells of its tokens, if the network does not keep them in row order.
 
-    The image is changed in one half, then in another: the tokens that change most have to be those of that half. Where
-    they are not, each bit of every token's row and column is found in the same way. Tokens that follow no order at all,
-    as after much mixing, count as row by row.
+    The image is changed in one half, then in another: the tokens that change most must be those of that half. If they
+    are not, each bit of every token's row and column is found in the same way. Tokens without any order, as after much
+    mixing, count as in row order.
 
     Args:
         layout: of tokens.
@@ -168,7 +168,7 @@ def in_order(
 def _changes(
     base: torch.Tensor, layout: Layout, look: Callable[[torch.Tensor], torch.Tensor]
 ) -> Callable[[torch.Tensor], torch.Tensor]:
-    """A function: how much each token (row by row) changes, over the images, with the pixels in given cells."""
+    """A function: how much each token (in row order) changes, over the images, with the pixels in given cells."""
     before = layout.to_map(look(base))
 
     def changes(inside: torch.Tensor) -> torch.Tensor:
@@ -179,7 +179,7 @@ def _changes(
 
 
 def _changed(image: torch.Tensor, inside: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
-    """The image with its sign turned in the cells ``inside`` (cells,) of the grid."""
+    """The image with its sign flipped in the cells ``inside`` (cells,) of the grid."""
     rows, cols = (torch.arange(size) * side // size for size, side in zip(image.shape[-2:], grid, strict=True))
     return torch.where(inside.view(grid)[rows][:, cols].to(image.device), -image, image)
 

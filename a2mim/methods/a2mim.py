@@ -1,4 +1,4 @@
-"""A2MIM (section 4): mean colour at the input, a mask token added inside the encoder, a loss in two domains."""
+"""A2MIM ("Architecture-Agnostic Masked Image Modeling - From ViT back to CNN", arXiv:2205.13943), section 4."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from .method import Encoder
 
 
 class A2MIM(MaskedMethod):
-    """z_mask = z + T·D(M) at an inner site, L = L_spa + λ·L_freq (Eq. 6).
+    """z_mask = z + T·D(M) at an inner site, mean colour at the input, L = L_spa + λ·L_freq (Eq. 6).
 
-    The ablations are settings of this method: token added, replacing or left out at any site (Figures 6, A3), fills,
-    L_freq left out, without its weight ω and with it (Table 5), and every choice of the authors' code.
+    The ablations are settings of this method: a token that adds, replaces or is absent at any site (Figures 6, A3),
+    fills, L_freq absent, without its weight ω and with it (Table 5), and every choice of the authors' code.
 
     Notes:
-        The paper writes z + T·D(M). The published recipes replace, z·(1 − D(M)) + γ·z·D(M) + T·D(M), with γ starting at
-        10⁻⁶ or left out: ``token`` replace, ``gamma``.
+        The paper and the published ViT recipes add: z + T·D(M). The published CNN recipes replace, with γ from 10⁻⁶:
+        z·(1 − D(M)) + γ·z·D(M) + T·D(M), ``token`` replace and ``gamma``.
     """
 
     @classmethod
@@ -28,6 +28,6 @@ class A2MIM(MaskedMethod):
         if not loss.freq_ave_spectrum or not loss.freq_lambda:
             return super().summary()
         return (
-            f"{super().summary()}; spectra are averaged over a batch, so that freq_lambda {loss.freq_lambda:g} means "
-            f"another weight at another batch size than {self.settings.batch_size}"
+            f"{super().summary()}; spectra are averaged over a batch, so L_freq falls as 1 / batch: freq_lambda "
+            f"{loss.freq_lambda:g} is for batches of {self.settings.batch_size}"
         )

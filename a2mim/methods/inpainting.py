@@ -1,4 +1,4 @@
-"""Inpainting (reference 36, context encoders), the rival of section 3.3: one square is removed and painted again."""
+"""Inpainting ("Context Encoders: Feature Learning by Inpainting", arXiv:1604.07379), compared in section 3.3."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from .method import Encoder
 
 
 class Inpainting(MaskedMethod):
-    """‖M ⊙ (x_pred − x)‖², M one square at a random place in each image; no token tells the encoder where.
+    """‖M ⊙ (x_pred − x)‖², M one square at a random place in each image; there is no mask token.
 
     Notes:
-        Context encoders remove a quarter of the area, the default of ``mask_ratio`` here, and put the mean of the data
-        set there. Their decoder and their adversarial loss have no part in this comparison: the head is the linear one
-        of all methods here.
+        Context encoders remove a quarter of the area, the default of ``mask_ratio`` here, and fill it with the mean of
+        the data set. Their decoder and adversarial loss are not used: the head is linear, as for all methods here.
     """
 
     @classmethod
@@ -35,7 +34,7 @@ class Inpainting(MaskedMethod):
     def masks(
         cls, images: int, img_size: tuple[int, int], generator: torch.Generator | None, *, ratio: float, **_: Any
     ) -> torch.Tensor:
-        """One square in each image, bool (images, H, W), True = masked; of cells it knows nothing."""
+        """One square in each image, bool (images, H, W), True = masked; it has no cells."""
         return square_mask(images, img_size, ratio, generator)
 
     def hides(self) -> str:

@@ -1,4 +1,4 @@
-"""What the methods that hide pixels share: a model that reconstructs them, and a loss over what was hidden."""
+"""What the methods that hide pixels share: a model that reconstructs them, and a loss over hidden pixels."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class MaskedMethod(Method):
     @classmethod
     @abstractmethod
     def site_and_token(cls, settings: PretrainSettings, encoder: Encoder) -> tuple[str, str]:
-        """Site of the mask token, and how it acts there."""
+        """Site of the mask token, and what it does there."""
 
     @classmethod
     def masks(
@@ -73,7 +73,7 @@ class MaskedMethod(Method):
 
     @classmethod
     def masks_by(cls, settings: PretrainSettings) -> dict[str, Any]:
-        """The keywords of ``masks`` that settings give."""
+        """The keywords of ``masks`` from settings."""
         return dict(ratio=settings.mask_ratio, cell=settings.mask_patch_size, rounding=settings.mask_round)
 
     @classmethod
@@ -95,7 +95,7 @@ class MaskedMethod(Method):
         return parts["loss"], {name: parts[name].detach() for name in ("spatial", "frequency")}
 
     def lr_scales(self) -> dict[str, float]:
-        """The published recipes move the token at a tenth of the learning rate in CNNs, and gamma everywhere."""
+        """As in the published recipes: a tenth of the learning rate for the token in CNNs, and for gamma."""
         token, gamma = self.settings.mask_token_lr_scale, self.settings.gamma_lr_scale
         if token is None:
             token = 0.1 if patch_embedding(self.model.encoder) is None else 1.0
@@ -120,7 +120,7 @@ class MaskedMethod(Method):
         return [f"note: {remark}"] if remark else []
 
     def hides(self) -> str:
-        """What is hidden of an image, in words."""
+        """What is hidden in an image, in words."""
         rows, cols = mask_grid(self.model.img_size, self.settings.mask_patch_size or 0)
         return f"{self.settings.mask_ratio:.0%} of {rows}x{cols} cells hidden"
 

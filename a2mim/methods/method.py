@@ -1,4 +1,4 @@
-"""What a method of pre-training is: a task of the engine that can be made from settings."""
+"""A method of pre-training: a task of the engine that is built from settings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEFAULT_MODEL = "vit_small_patch16_224"  # the smaller of the paper's two ViTs
 
 
 class Encoder(NamedTuple):
-    """A timm model, what builds it again, and the size (H, W) of its images in pixels."""
+    """A timm model, its name and arguments, and the size (H, W) of its images in pixels."""
 
     module: nn.Module
     arch: str
@@ -34,10 +34,10 @@ class Method(engine.BaseTask):
     """A method of pre-training.
 
     Args:
-        model: what ``create_model`` made, on its device.
-        settings: what ``resolved`` gave.
+        model: from ``create_model``, on its device.
+        settings: from ``resolved``.
         lr: learning rate.
-        updates: of the whole run.
+        updates: number of updates of the whole run.
 
     The settings that it uses, and its defaults, are in ``a2mim.method_settings``.
     """
@@ -53,7 +53,7 @@ class Method(engine.BaseTask):
     @classmethod
     @abstractmethod
     def create_model(cls, settings: PretrainSettings, native_size: int | None) -> Any:
-        """The model with random weights; ``native_size`` is the side of the images where nobody asks for another.
+        """The model with random weights; ``native_size`` is the side of the images if no other is given.
 
         Raises:
             InputError: settings that this method cannot use.
@@ -61,17 +61,17 @@ class Method(engine.BaseTask):
 
     @classmethod
     def resolved(cls, settings: PretrainSettings, model: Any) -> PretrainSettings:
-        """The settings with what follows from the model in the place of None and auto."""
+        """The settings with None and auto replaced by what follows from the model."""
         return dataclasses.replace(settings, model=model.arch, model_args=model.model_args, img_size=model.img_size[0])
 
     @classmethod
     def transform(cls, settings: PretrainSettings, model: Any) -> Callable[[Image.Image], torch.Tensor]:
-        """From a picture to the numbers that ``loss`` takes."""
+        """From a picture to the tensor that ``loss`` takes."""
         return train_transform(model.img_size, model.mean, model.std, **settings.augmentation())
 
     @abstractmethod
     def summary(self) -> str:
-        """One line that says what is trained."""
+        """One line about what is trained."""
 
     def remarks(self, given: PretrainSettings) -> list[str]:
         """Lines that a user should read before the training starts; ``given``: the settings as they were given."""
@@ -82,7 +82,7 @@ class Method(engine.BaseTask):
         return {}
 
     def decays(self) -> dict[str, bool]:
-        """Whether single parameters have weight decay, by name, where the general rule does not hold."""
+        """Whether single parameters have weight decay, by name; overrides the general rule."""
         return {}
 
     def describe(self) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class Method(engine.BaseTask):
 
 
 def create_encoder(settings: PretrainSettings, native_size: int | None) -> Encoder:
-    """The encoder that the settings ask for, without a classifier.
+    """The encoder of the settings, without a classifier.
 
     Raises:
         InputError: no such architecture, or arguments that it does not take.

@@ -1,4 +1,4 @@
-"""MoCo v3 (reference 10), the contrastive rival of the paper: two crops of an image agree, those of others do not."""
+"""MoCo v3 ("An Empirical Study of Training Self-Supervised Vision Transformers", arXiv:2104.02057)."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class MoCoV3(Method):
     """L = ctr(q₁, k₂) + ctr(q₂, k₁): q the queries of two crops, k the keys of the momentum encoder (see ``info_nce``).
 
     Notes:
-        Where the paper of MoCo v3 and its code differ between ViT and ResNet, a network with a patch embedding goes as
-        the ViT (temperature 0.2, projector of three layers, predictor that ends in a norm, patch embedding frozen), any
-        other as the ResNet (1.0, two layers, no norm at the end). Position embeddings are timm's, learned, not fixed.
+        MoCo v3 treats ViT and ResNet differently. Here a network with a patch embedding is treated as its ViT
+        (temperature 0.2, projector of three layers, predictor that ends in a norm, patch embedding frozen), any other
+        as its ResNet (1.0, two layers, no norm at the end). Position embeddings are timm's: learned, not fixed.
     """
 
     model: MomentumContrast
 
     def __init__(self, model: MomentumContrast, settings: PretrainSettings, lr: float, updates: int):
         super().__init__(model, settings, lr, updates)
-        self.updated = 0  # how often the keys have followed the queries
+        self.updated = 0  # number of updates of the keys
         self.format = torch.channels_last if settings.channels_last else torch.contiguous_format
 
     @classmethod
@@ -43,7 +43,7 @@ class MoCoV3(Method):
         encoder = create_encoder(settings, native_size)
         patches, frozen = patch_embedding(encoder.module), settings.freeze_patch_embed
         if frozen and patches is None:
-            raise InputError(f"{encoder.arch} has no patch embedding to freeze; leave freeze_patch_embed out")
+            raise InputError(f"{encoder.arch} has no patch embedding to freeze; remove freeze_patch_embed")
         model = MomentumContrast(
             encoder, dim=settings.moco_dim, hidden=settings.moco_mlp_dim, like_vit=patches is not None
         )
@@ -72,7 +72,7 @@ class MoCoV3(Method):
         q1, q2, k1, k2 = self.model(first, second)
         temperature = self.settings.moco_temperature or 1.0
         (loss1, hits1), (loss2, hits2) = info_nce(q1, k2, temperature), info_nce(q2, k1, temperature)
-        # 0 when all images have the same query, 1 when queries point everywhere
+        # 0 if all images have the same query, 1 if queries point in all directions
         spread = F.normalize(q1.detach().float(), dim=1).std(dim=0).mean() * math.sqrt(q1.shape[1])
         return loss1 + loss2, {"matched": (hits1 + hits2) * 50, "spread": spread}
 
@@ -148,11 +148,11 @@ def info_nce(queries: torch.Tensor, keys: torch.Tensor, temperature: float) -> t
 
     Args:
         queries: (B, D).
-        keys: (B, D), row by row of the same images as the queries; those of other processes join the sum.
+        keys: (B, D), of the same images as the queries; keys of other processes are added.
         temperature: τ.
 
     Returns:
-        The loss, in float32 (float64 for float64 queries), and the share of queries whose nearest key is their own.
+        The loss in float32 (float64 for float64 queries), and the share of queries whose nearest key is their own.
     """
     dtype = torch.promote_types(queries.dtype, torch.float32)
     with torch.autocast(queries.device.type, enabled=False):
@@ -169,7 +169,7 @@ def momentum_at(start: float, progress: float) -> float:
 
 
 def perceptron(layers: int, inputs: int, hidden: int, outputs: int, *, last_norm: bool) -> nn.Sequential:
-    """Linear layers without biases, batch norm and ReLU between them; at the end a norm without weights, or nothing."""
+    """Linear layers without biases, batch norm and ReLU between them; at the end a norm without weights or nothing."""
     widths = [inputs, *[hidden] * (layers - 1), outputs]
     modules: list[nn.Module] = []
     for number in range(layers):
@@ -182,19 +182,19 @@ def perceptron(layers: int, inputs: int, hidden: int, outputs: int, *, last_norm
 
 
 def pooled(encoder: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """Pooled features (B, C): the ones that timm would give to a classifier."""
+    """Pooled features (B, C), as timm passes them to a classifier."""
     return encoder.forward_head(encoder.forward_features(images), pre_logits=True)  # type: ignore[operator]
 
 
 def _width(encoder: Encoder) -> int:
-    """Number of pooled features: read off one forward pass, since timm's ``num_features`` leaves layers out."""
+    """Number of pooled features: read off one forward pass, since timm's ``num_features`` ignores some layers."""
     try:
         with torch.no_grad():
             features = pooled(encoder.module.eval(), torch.zeros(1, 3, *encoder.img_size))
     except (AssertionError, AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
-        raise InputError(f"{encoder.arch} gives no pooled features, which mocov3 needs: {error}") from error
+        raise InputError(f"{encoder.arch} does not give pooled features, which mocov3 needs: {error}") from error
     finally:
         encoder.module.train()
     if not isinstance(features, torch.Tensor) or features.ndim != 2:
-        raise InputError(f"{encoder.arch} gives no pooled features (B, C), which mocov3 needs")
+        raise InputError(f"{encoder.arch} does not give pooled features (B, C), which mocov3 needs")
     return features.shape[1]

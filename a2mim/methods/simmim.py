@@ -1,4 +1,4 @@
-"""SimMIM (reference 52), the baseline of the paper: a mask token in the place of patches, L1 on what was hidden."""
+"""SimMIM ("SimMIM: a Simple Framework for Masked Image Modeling", arXiv:2111.09886), the baseline of the paper."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SITES = ("input", "stem")
 
 
 class SimMIM(MaskedMethod):
-    """x·(1 − M) + T·M, where x are patches after the patch embedding (or pixels), and L_spa alone.
+    """x·(1 − M) + T·M, x the patches after the patch embedding (or pixels): a token replaces them; L1 on hidden pixels.
 
-    In CNNs, which have no patches to replace, hidden pixels are zero and there is no token. The paper's "modified"
-    SimMIM for CNNs (section 5.4, appendix B) fills them with the mean colour: ``fill`` image-mean. A token in a CNN,
-    and one inside the encoder, is asked for by ``token`` replace and ``mask_layer``.
+    CNNs have no patches to replace: hidden pixels are zero and there is no token. The paper's "modified" SimMIM for
+    CNNs (section 5.4, appendix B) fills them with the mean colour: ``fill`` image-mean. For a token in a CNN, set
+    ``token`` replace and ``mask_layer``.
 
     Notes:
-        One mask ratio and cell of 32 pixels stand for all encoders, as in the paper.
+        All encoders use one mask ratio and cells of 32 pixels, as in the paper.
     """
 
     @classmethod
@@ -36,7 +36,7 @@ class SimMIM(MaskedMethod):
                 f"{', '.join(SITES)}; method a2mim with token replace acts at any site"
             )
         if token == "add":
-            raise InputError("simmim replaces patches by its token; method a2mim adds one")
+            raise InputError("simmim replaces patches with its token; use method a2mim to add one")
         patches = patch_embedding(encoder.module) is not None
         if token == "auto":
             token = "replace" if patches or site != "auto" else "none"

@@ -180,7 +180,7 @@ def finetune(
 def average_that_stays(settings: FinetuneSettings, updates_per_epoch: int) -> str | None:
     """A warning if the moving average cannot leave the starting weights: 1 / (1 - decay) exceeds the run's updates."""
     updates = settings.epochs * updates_per_epoch
-    if not settings.model_ema or settings.model_ema_warmup:
+    if not settings.model_ema or settings.model_ema_warmup or settings.model_ema_warmup_epochs:
         return None
     horizon = 1 / (1 - settings.model_ema_decay) if settings.model_ema_decay < 1 else math.inf
     if horizon <= updates:

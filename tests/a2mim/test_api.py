@@ -74,7 +74,7 @@ def test_settings_override_the_recipe_and_a_run_goes_on(tmp_path):
     assert more.summary.epoch.tolist() == [1, 2]
     tuned = a2mim.finetune(run.path, output=tmp_path, **SMALL, linear=True, echo=said.append)
     assert tuned.summary.top1.between(0, 100).all()
-    assert any(line.startswith("epochs: 100 in the recipe, 1 here") for line in said)
+    assert "epochs: 20 in the recipe, 1 here" in said
 
 
 @pytest.mark.parametrize(

@@ -156,10 +156,6 @@ def flags_of(command: click.Command) -> set[str]:
 
 def choices(flag: str) -> set[str]:
     """What any command takes for a flag that has choices; empty for others."""
-    everything = [
-        command
-        for main in COMMANDS.values()
-        for command in subcommands(main).values() or [main]
-    ]
+    everything = [command for main in COMMANDS.values() for command in subcommands(main).values() or [main]]
     types = [param.type for command in everything for param in command.params if flag in param.opts]
     return {str(choice) for kind in types if isinstance(kind, click.Choice) for choice in kind.choices}

@@ -72,6 +72,6 @@ def test_every_choice_of_the_published_code_makes_a_step(changes):
 
 def test_averaged_spectra_are_told_to_depend_on_the_batch():
     said = task_of("a2mim", freq_ave_spectrum=True, batch_size=64).summary()
-    assert "freq_lambda 0.5 means another weight at another batch size than 64" in said
+    assert "L_freq falls as 1 / batch: freq_lambda 0.5 is for batches of 64" in said
     assert "batch" not in task_of("a2mim").summary()
     assert "batch" not in task_of("a2mim", freq_ave_spectrum=True, freq_lambda=0.0).summary()
