@@ -9,6 +9,11 @@ import traceback
 import torch
 
 
+def patience(seconds=10.0):
+    """So many seconds on an idle machine; more where other programs share its cores."""
+    return seconds * max(1.0, 2 * os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def free_port():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import patience
 
 SCRIPT = textwrap.dedent(
     """
@@ -66,8 +67,8 @@ def gone(numbers, within):
 def test_an_ending_takes_the_workers_along(ending, status, readable):
     process, workers = run(ending, readable)
     assert len(workers) == 2
-    assert process.wait(timeout=10) == status
-    assert gone(workers, within=0.5)
+    assert process.wait(timeout=patience()) == status
+    assert gone(workers, within=patience(0.5))
     said = process.communicate()[1]
     assert "DataLoader worker" not in said
     assert ("MemoryError: not foreseen" in said) == (ending == "error")
@@ -77,8 +78,8 @@ def test_an_ending_takes_the_workers_along(ending, status, readable):
 def test_a_signal_that_ends_the_process_takes_the_workers_along(number):
     process, workers = run("wait", 16)
     process.send_signal(number)
-    assert process.wait(timeout=10) == -number
-    assert gone(workers, within=10)
+    assert process.wait(timeout=patience()) == -number
+    assert gone(workers, within=patience())
     process.communicate()
 
 
@@ -90,7 +91,7 @@ def test_a_worker_ignores_the_first_signal_of_a_job_system():
     time.sleep(0.5)
     assert all(Path(f"/proc/{worker}").exists() for worker in workers)
     os.kill(workers[0], signal.SIGTERM)  # the second one
-    assert gone(workers[:1], within=10)
+    assert gone(workers[:1], within=patience())
     process.kill()
-    assert gone(workers, within=10)
+    assert gone(workers, within=patience())
     process.communicate()

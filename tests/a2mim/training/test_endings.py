@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from processes import patience
 from small_data import write_images
 
 from a2mim.commands import finetune, pretrain
 from a2mim.training import engine
 
-LIMIT = 10.0  # seconds that an ending may take
 NET = [
     *("--model", "vit_tiny_patch16_224", "--model-args", "patch_size=4", "--model-args", "embed_dim=24"),
     *("--model-args", "depth=1", "--model-args", "num_heads=2", "--img-size", "16"),
@@ -128,7 +128,7 @@ def _ending(kind, program, words, log, draw):
     child = _started(program, words, failure, draw.randint(1, 12))
     try:
         if kind in SIGNALS:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 120
             while not (log.is_file() and '"train"' in log.read_text()) and time.monotonic() < deadline:
                 time.sleep(0.02)
             time.sleep(draw.uniform(0, 0.5))
@@ -137,10 +137,10 @@ def _ending(kind, program, words, log, draw):
                 with contextlib.suppress(ProcessLookupError):
                     (os.killpg if to_all and number != signal.SIGKILL else os.kill)(child, number)
                 time.sleep(draw.uniform(0, 0.05))
-            status = _waited(child, LIMIT)
+            status = _waited(child, patience())
         else:
-            status = _waited(child, 120 + LIMIT)  # the training until the failure is part of it
-        deadline = time.monotonic() + LIMIT
+            status = _waited(child, 120 + patience())  # the training until the failure is part of it
+        deadline = time.monotonic() + patience()
         while (left := _members(child)) and status is not None and time.monotonic() < deadline:
             time.sleep(0.05)
         return status, len(left)
