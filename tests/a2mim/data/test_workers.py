@@ -13,7 +13,7 @@ from processes import patience
 
 SCRIPT = textwrap.dedent(
     """
-    import multiprocessing, os, sys, time
+    import multiprocessing, os, signal, sys, time
     import numpy as np
     from PIL import Image
     from a2mim.data import ImageLoader, ImageSource, eval_transform
@@ -28,6 +28,7 @@ SCRIPT = textwrap.dedent(
                 time.sleep(3600)  # as a file system that does not answer
             return Image.fromarray(np.full((8, 8, 3), index, np.uint8)), -1
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     loader = ImageLoader(Noise(), eval_transform(8, (0.5,) * 3, (0.5,) * 3), batch_size=4, workers=2)
     batches = iter(loader)
     next(batches)
@@ -43,11 +44,23 @@ SCRIPT = textwrap.dedent(
 )
 
 
-def run(ending, readable):
-    """Start the script; its process and the ids of its workers."""
-    command = [sys.executable, "-c", SCRIPT, ending, str(readable)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    return process, [int(number) for number in process.stdout.readline().split()]
+@pytest.fixture
+def run():
+    """Start the script: its process, and the ids of its workers; what is left of them goes with the test."""
+    started = []
+
+    def start(ending, readable):
+        command = [sys.executable, "-c", SCRIPT, ending, str(readable)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        started.append(process)
+        workers = [int(number) for number in process.stdout.readline().split()]
+        assert len(workers) == 2
+        return process, workers
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 def gone(numbers, within):
@@ -64,9 +77,8 @@ def gone(numbers, within):
 
 @pytest.mark.parametrize("readable", [64, 16])  # idle workers, and workers that wait for a file
 @pytest.mark.parametrize(("ending", "status"), [("end", 0), ("error", 1), ("exit", 3)])
-def test_an_ending_takes_the_workers_along(ending, status, readable):
+def test_an_ending_takes_the_workers_along(run, ending, status, readable):
     process, workers = run(ending, readable)
-    assert len(workers) == 2
     assert process.wait(timeout=patience()) == status
     assert gone(workers, within=patience(0.5))
     said = process.communicate()[1]
@@ -75,7 +87,7 @@ def test_an_ending_takes_the_workers_along(ending, status, readable):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
-def test_a_signal_that_ends_the_process_takes_the_workers_along(number):
+def test_a_signal_that_ends_the_process_takes_the_workers_along(run, number):
     process, workers = run("wait", 16)
     process.send_signal(number)
     assert process.wait(timeout=patience()) == -number
@@ -83,7 +95,7 @@ def test_a_signal_that_ends_the_process_takes_the_workers_along(number):
     process.communicate()
 
 
-def test_a_worker_ignores_the_first_signal_of_a_job_system():
+def test_a_worker_ignores_the_first_signal_of_a_job_system(run):
     process, workers = run("wait", 64)
     for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGTERM):
         for worker in workers:
