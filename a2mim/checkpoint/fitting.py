@@ -52,7 +52,7 @@ class Resampling:
         options: dict[str, Any] = {"mode": "bicubic", "antialias": self.antialias, "align_corners": self.align_corners}
         if not self.offset:
             return F.interpolate(grid, size=size, **options)
-        scale = tuple((new + self.offset) / old for new, old in zip(size, grid.shape[2:], strict=True))
+        scale = [(new + self.offset) / old for new, old in zip(size, grid.shape[2:], strict=True)]
         return F.interpolate(grid, scale_factor=scale, **options)
 
 
