@@ -1,4 +1,4 @@
-"""Which architecture a set of weights is: its own sizes, against those of the timm architecture that comes nearest.
+"""Which architecture a set of weights is: its sizes, compared with those of the nearest timm architecture.
 
 The same function (``families``) that reads sizes from the shapes of a file reads them from those of a named timm
 architecture; the difference is ``model_args``.
@@ -44,11 +44,11 @@ def infer(
     Args:
         family: key of ``FAMILIES``.
         state: tensors by timm's names.
-        hints: what file or codebase say beside the shapes.
+        hints: what the file or the codebase says beside the shapes.
         arch, model_args: what was asked for; ``model_args`` win over what the shapes say where the weights allow it.
-        sizes: when the shapes say other sizes than ``arch``: "agree" makes that an error (a caller's word), "file" puts
-            them into ``model_args`` (the word of the file, trained with keywords of its own), "given" keeps those of
-            ``arch`` (only a part of it is expected in the file).
+        sizes: when the shapes say other sizes than ``arch``: "agree" makes that an error (a caller named it), "file"
+            puts them into ``model_args`` (the file named it, and was trained with other keywords), "given" keeps those
+            of ``arch`` (only a part of it is expected in the file).
 
     Raises:
         InputError: shapes that fit no network of the family, or contradict what was asked for.
@@ -62,11 +62,13 @@ def infer(
         if isinstance(error, InputError):
             raise
         what = f"no tensor {error}" if isinstance(error, KeyError) else str(error)
-        raise InputError(f"the file's layers are named as in a {family}, but their shapes fit none: {what}") from error
+        raise InputError(
+            f"the file's layers are named as in a {family}, but their shapes do not fit one: {what}"
+        ) from error
     chosen = arch or kind.name(held)
     named = _named(chosen, family, tuple(sorted((key, _frozen(value)) for key, value in given.items())))
     if sizes == "file" and arch and (named is None or _of_another_kind(held, named)):
-        return infer(family, state, hints, model_args=given)  # the file's word for another network of its project
+        return infer(family, state, hints, model_args=given)  # the file's name for another network of its project
     if named is None:
         raise InputError(
             f"the file holds a {kind.name(held)}-like network ({_words(held, kind.sizes)}), not the {chosen} asked for"
@@ -116,7 +118,7 @@ def _named(arch: str, family: str, given: tuple[tuple[str, Any], ...]) -> Keywor
 
 
 def hints_of(model: nn.Module) -> dict[str, Any]:
-    """What a timm model says of itself that the shapes of its tensors do not."""
+    """What a timm model says about itself that the shapes of its tensors do not show."""
     heads = [module.num_heads for module in model.modules() if hasattr(module, "num_heads")]
     return {"num_heads": heads[0] if heads else None, "global_pool": getattr(model, "global_pool", None)}
 

@@ -1,8 +1,8 @@
-"""The families of networks: width, depth, patch size and so on, read from the names and shapes of their layers.
+"""The families of networks: width, depth, patch size and so on, read from names and shapes of layers.
 
 Each family has one function that turns shapes (by timm's names) into the keywords of timm's constructor, and one that
-names the timm architecture nearest to them. What no shape shows (the number of heads of a ViT) comes from the file's
-own settings or the codebase, else from a stated rule. To add a family, add a ``Family``.
+names the nearest timm architecture. What no shape shows (the number of heads of a ViT) comes from the file's settings
+or from the codebase, otherwise from a rule that the report states. To add a family, add a ``Family``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Shapes = Mapping[str, torch.Size]
 Keywords = dict[str, Any]
 
 _MOST = 500  # blocks of a network; a file with more would be built for minutes
-# the width of a head where no file and no codebase says: 64, but for these widths of the whole
+# heads of networks of these widths, where neither file nor codebase says it; for other widths 64 channels a head
 HEADS = {1280: 16, 1408: 16, 1664: 16}
 MMCLS_SMALL = (768, 8, 3.0)  # width, depth, MLP ratio of what OpenMMLab and OpenMixup call ViT-S: 8 heads of 96
 MMCLS_SMALL_NOTE = (
@@ -31,12 +31,12 @@ MMCLS_SMALL_NOTE = (
 
 @dataclass(frozen=True)
 class Family:
-    """Networks that differ in size alone.
+    """Networks that differ only in size.
 
     Args:
         describe: shapes by timm's names, hints, a list for notes -> keywords of timm's constructor.
         name: keywords -> the timm architecture that comes nearest.
-        sizes: the keywords that make up the architecture's name: one of them cannot be other than what was asked for.
+        sizes: the keywords that make up the architecture's name; they must be what was asked for.
     """
 
     describe: Callable[[Shapes, Mapping[str, Any], list[str]], Keywords]
@@ -63,7 +63,9 @@ def _count(shapes: Shapes, template: str, start: int = 0) -> int:
 def _side(tokens: int, what: str) -> int:
     side = math.isqrt(tokens)
     if side * side != tokens:
-        raise InputError(f"{what} has {tokens} places, no square; give the size with --model-args 'img_size=[H, W]'")
+        raise InputError(
+            f"{what} has {tokens} places, not a square number; give the size with --model-args 'img_size=[H, W]'"
+        )
     return side
 
 
@@ -78,7 +80,7 @@ def _heads(shapes: Shapes, hints: Mapping[str, Any], notes: list[str], width: in
         return HEADS[width]
     if width % 64:
         raise InputError(
-            f"the number of heads is not in the file, and the width {width} is no multiple of 64; "
+            f"the number of heads is not in the file, and the width {width} is not a multiple of 64; "
             "give --model-args num_heads=N"
         )
     notes.append(
@@ -94,7 +96,7 @@ def _image(
         size = hints["img_size"]
         return size if isinstance(size, int) else list(size)
     if tokens is None:
-        notes.append("image size 224: nothing in the file shows it (--model-args img_size=N changes it)")
+        notes.append("image size 224: the file does not show it (--model-args img_size=N changes it)")
         return 224
     return _side(tokens, "the position embedding") * patch
 
@@ -148,7 +150,7 @@ def _is_square(number: int) -> bool:
 
 
 def _pooling(shapes: Shapes, hints: Mapping[str, Any]) -> Keywords:
-    """How a ViT goes from tokens to one vector, by where its last norm stands."""
+    """How a ViT turns tokens into one vector, which the place of its last norm shows."""
     if "fc_norm.weight" in shapes:
         return {"global_pool": "avg", "fc_norm": True}
     pool = "map" if "attn_pool.latent" in shapes else hints.get("global_pool")

@@ -1,4 +1,4 @@
-"""Putting tensors into a model: shapes checked, position embeddings resampled where asked, nothing left to chance."""
+"""Putting tensors into a model: shapes are checked, position embeddings of another size are resampled."""
 
 from __future__ import annotations
 
@@ -111,8 +111,8 @@ def fit(
         model that ``state`` has no value for.
 
     Raises:
-        InputError: a shape that cannot be fitted (both are shown), weights that are not finite or no floating-point
-            numbers (named).
+        InputError: a shape that cannot be fitted (both are shown), weights that are not finite or not
+            floating-point numbers (named).
     """
     fitted, reshaped, missing = {}, [], []
     for name, place in model.state_dict().items():
@@ -185,7 +185,7 @@ def _prefix_tokens(model: nn.Module) -> int:
 
 
 def _refuse_nan(state: State, unbounded: Mapping[str, torch.Tensor]) -> None:
-    """Raise InputError where values are no numbers; in ``unbounded`` buffers (limits) infinity is one."""
+    """Raise InputError where values are NaN or infinite; ``unbounded`` buffers (limits) may be infinite."""
     # a sum is not finite when a value is not; it is one pass without a copy, and only suspects are looked at twice
     bad = [
         name

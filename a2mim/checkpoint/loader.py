@@ -229,7 +229,7 @@ def _report(contents: Contents, found: Found, plan: Plan, model: Any, **known: A
 
 
 def refusal(report: LoadReport, min_coverage: float = 1.0) -> str:
-    """One line that says why a file is not enough of a network, by name, with the likeliest cause; empty if it is."""
+    """One line that says why a file does not give a whole network, with the likeliest cause; empty if it does."""
     gaps = [name for name in report.missing if not name.endswith("num_batches_tracked")]  # a counter that no one reads
     whole = min_coverage == 1
     if report.coverage < min_coverage or (whole and gaps):
@@ -279,7 +279,7 @@ def _set_eps(model: nn.Module, eps: Mapping[str, float]) -> tuple[float, ...]:
 
 
 def _listed(value: Any) -> tuple[Any, ...]:
-    """What stands beside the weights under a name that others give to something else; nothing if it is no list."""
+    """A list that stands beside the weights; empty where others keep something else under its name."""
     return tuple(value) if isinstance(value, list | tuple) else ()
 
 

@@ -117,7 +117,7 @@ def signature(model: nn.Module) -> str:
 
 
 def _words(value: Any) -> str | None:
-    """A setting in words; None for what is no setting."""
+    """A setting in words; None for what is not a setting."""
     if isinstance(value, tuple | list):
         words = [_words(item) for item in value]
         return None if None in words else str(words)

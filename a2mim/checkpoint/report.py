@@ -50,7 +50,7 @@ class LoadReport:
         return tuple(name for names in self.parts.values() for name in names)
 
     def remarks(self) -> list[str]:
-        """What a user of the network has to know of how it was loaded; nothing where all went by itself."""
+        """What a user has to know about how the network was loaded; empty where nothing was assumed or missing."""
         lines = [f"taken:{self._choice()[1:]}"] if self._choice() else []
         if self.coverage < 1:
             lines.append(f"{percent(self.coverage)} of the encoder's parameters are in the file")

@@ -29,8 +29,8 @@ COLUMNS = ("arch", "parameters", "img_size", "with_name", "without_name", "taken
 Row = dict[str, Any]
 
 
-def survey(arch: str, folder: str | Path) -> Row:
-    """How the file of one architecture is read; ``reason`` is the loader's where it refuses."""
+def survey(arch: str, folder: str | Path) -> Row | None:
+    """How the file of one architecture is read; ``reason`` is the loader's where it refuses. None for a large one."""
     import timm
     import torch
 
@@ -39,7 +39,10 @@ def survey(arch: str, folder: str | Path) -> Row:
     started = time.perf_counter()
     with without_weights():
         model = timm.create_model(arch)
-    row: Row = {"arch": arch, "parameters": sum(value.numel() for value in model.parameters()), "reason": ""}
+    parameters = sum(value.numel() for value in model.parameters())
+    if parameters >= LARGEST:
+        return None
+    row: Row = {"arch": arch, "parameters": parameters, "reason": ""}
     size = image_size(model)
     fill(model.eval())
     with torch.inference_mode():
@@ -134,22 +137,6 @@ def fill(model: Any) -> None:
 # --- all of them ------------------------------------------------------------------------------------------------------
 
 
-def small_enough() -> list[str]:
-    """timm's architectures below 100 million parameters."""
-    import timm
-
-    from a2mim.checkpoint.lookalikes import without_memory
-
-    found = []
-    for arch in timm.list_models():
-        try:
-            parameters = sum(value.numel() for value in without_memory(arch).parameters())
-        except Exception:  # it cannot be built at all here: a package of its own is not installed
-            continue
-        found += [arch] if parameters < LARGEST else []
-    return found
-
-
 def read_table(folder: Path) -> dict[str, Row]:
     """The rows of an earlier survey, by architecture."""
     path = folder / f"{NAME}.csv"
@@ -205,7 +192,7 @@ def missing(rows: Mapping[str, Row], again: bool, only: tuple[str, ...]) -> list
         if row["timm"] == timm.__version__
         and not (again and (row["with_name"] != "equal" or row["without_name"] == "wrong"))
     }
-    return list(only) or [arch for arch in small_enough() if arch not in good]
+    return list(only) or [arch for arch in timm.list_models() if arch not in good]
 
 
 @click.command()
@@ -222,11 +209,13 @@ def main(only: tuple[str, ...], again: bool, output: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for number, arch in enumerate(archs, 1):
             try:
-                rows[arch] = survey(arch, folder)
+                row = survey(arch, folder)
             except Exception as error:  # whatever it is, it is this architecture's result
                 reason = f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"
-                rows[arch] = {"arch": arch, "with_name": "wrong", "without_name": "wrong", "reason": reason, "timm": ""}
-            row = rows[arch]
+                row = {"arch": arch, "with_name": "wrong", "without_name": "wrong", "reason": reason, "timm": ""}
+            if row is None:  # large
+                continue
+            rows[arch] = row
             write_table(output, rows.values())
             click.echo(f"{number}/{len(archs)} {arch}: {row['with_name']} with, {row['without_name']} without its name")
     counts = Counter((row["with_name"], row["without_name"]) for row in rows.values())

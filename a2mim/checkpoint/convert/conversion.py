@@ -93,7 +93,7 @@ _WEIGHTS = (".safetensors", ".pth", ".pt", ".bin", ".pkl", ".tar")
 
 
 def _write(output: Path, state: Mapping[str, torch.Tensor], around: Mapping[str, Any] | None = None) -> None:
-    """Write tensors, each a copy of its own (a view would take all that it was cut from along)."""
+    """Write tensors, each as its own copy (a view would be written with all that it was cut from)."""
     own = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in state.items()}
     with files.atomic(output) as partial:
         if output.suffix == ".safetensors":
@@ -184,7 +184,7 @@ def _to_hugging_face(model: nn.Module, report: LoadReport, output: Path) -> tupl
 
 
 _RES = "res{i+1}.{j}"
-# for writing only: in files of its own the order of channels (mostly BGR) and the place of the stride (mostly the 1x1
+# for writing only: in detectron2's files the order of channels (mostly BGR) and the place of the stride (mostly the 1x1
 # convolution) are in no name and no shape, so that reading them by these names would go wrong in silence
 DETECTRON2 = Dialect(
     "detectron2 ResNet",

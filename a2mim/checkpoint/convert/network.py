@@ -68,7 +68,7 @@ class Network:
         if not alike or not difference(model, _filled(twin, model), report.input_size) <= TOLERANCE:
             raise InputError(
                 f"{report.arch} computes something that the sizes of its layers do not tell (another activation, "
-                f"normalisation or pooling), so that {target} cannot be told of it"
+                f"normalisation or pooling), so that it cannot be written for {target}"
             )
         classifier = {name: value for name, value in state.items() if name not in encoder}
         return cls(model, report, family, sizes, encoder, classifier)

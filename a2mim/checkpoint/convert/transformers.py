@@ -111,7 +111,7 @@ def _plan_vit(network: Network) -> Plan:
             network.require("transformers", reg_tokens=0)
             heads = {"head.": "cls_classifier.", "head_dist.": "distillation_classifier."}
             return Plan("deit", "DeiT", HF_VIT, config, heads, "DeiTForImageClassificationWithTeacher")
-        if sizes["reg_tokens"]:  # a second token with a position of its own, which is not asked for the class
+        if sizes["reg_tokens"]:  # a second token with its own position, which the classifier does not use
             return Plan("deit", "DeiT", HF_DEIT, config, {"head.": "classifier."})
         return Plan("vit", "ViT", HF_VIT, config, {"head.": "classifier."})
     network.require("transformers", distilled=False, no_embed_class=bool(sizes["reg_tokens"]))

@@ -25,7 +25,7 @@ def test_heads_are_never_guessed_in_silence():
 
 def test_a_position_embedding_that_is_no_square_asks_for_the_image_size():
     state = shapes("vit_tiny_patch16_224", img_size=(32, 96), depth=1)
-    with pytest.raises(InputError, match=r"12 places, no square; give the size with --model-args 'img_size"):
+    with pytest.raises(InputError, match=r"12 places, not a square number; give the size with --model-args 'img_size"):
         inferred(state)
     found = inferred(state, model_args={"img_size": [32, 96]})
     assert shapes(found.arch, **found.model_args)["pos_embed"].shape == (1, 13, 192)
