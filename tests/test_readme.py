@@ -242,7 +242,7 @@ FOREIGN = {
     *("--nproc-per-node", "--no-python", "--nnodes", "--node-rank", "--master-addr", "--master-port"),  # torchrun
     *("--job-name", "--ntasks-per-node", "--gpus-per-node", "--cpus-per-task", "--time", "--signal"),  # SLURM
     *("--requeue", "--open-mode", "--kill-on-bad-exit", "--nodes"),
-    "--check",  # ruff
+    *("--check", "--shm-size"),  # ruff, docker
 }
 
 
