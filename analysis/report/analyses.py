@@ -23,7 +23,7 @@ NEIGHBOURS = (
 
 
 def entry(found: Found) -> Entry:
-    """The section of a table of results, whatever state its files are in: what is wrong stands in ``problem``."""
+    """The section of a table of results; ``problem`` says why the files cannot be used."""
     made = Entry(found.kind, found.path.name, str(found.path), problem=found.why)
     try:
         record = page_reading.known(found.kind)
@@ -73,7 +73,7 @@ def _about(made: Entry, found: Found) -> None:
     named = set(mapping(about.get("networks")) or mapping(about.get("checkpoints")))
     if named and made.checkpoints and named != set(made.checkpoints):
         file = found.path.with_suffix(".json").name
-        made.notes.append(f"{file} speaks of other checkpoints ({listed(named)}) than {found.path.name}.")
+        made.notes.append(f"{file} names other checkpoints ({listed(named)}) than {found.path.name}.")
     elif isinstance(conclusions, list):
         made.findings = [str(one) for one in conclusions]
     for name, report in mapping(about.get("checkpoints")).items():
@@ -97,7 +97,7 @@ def neighbours(found: Found) -> Entry:
         return made
     numbers = {key: value for key, value in about.items() if isinstance(value, int | float) and value is not True}
     if not numbers:
-        made.problem = f"{found.path.name} holds no number, so there is nothing to show"
+        made.problem = f"{found.path.name} has no number, so there is nothing to show"
         return made
     rows = [[text(key), text(number(float(value), 4))] for key, value in numbers.items()]
     made.tables = [table("Result", ("Measure", "Value"), rows, found.path.name)]
@@ -134,7 +134,7 @@ def when(about: Mapping[str, Any]) -> dict[str, str]:
 
 
 def moment(created: Any) -> str:
-    """A time as ISO writes it, to the minute; what is none as it is."""
+    """An ISO time, to the minute; any other text as it is."""
     try:
         return datetime.datetime.fromisoformat(str(created)).strftime("%Y-%m-%d %H:%M %Z").strip()
     except ValueError:
@@ -144,7 +144,7 @@ def moment(created: Any) -> str:
 def said(report: Mapping[str, Any]) -> str:
     """What the loader said of a checkpoint, as ``a2mim-checkpoint inspect`` prints it."""
     found = _report(report)
-    return "what is written of it is no report of the loader" if found is None else str(found)
+    return "The settings file has no valid report of the loader." if found is None else str(found)
 
 
 def remarks(report: Mapping[str, Any]) -> list[str]:

@@ -99,7 +99,7 @@ def _needed(folder: Path, name: str) -> pd.DataFrame:
     except pd.errors.EmptyDataError:
         raise InputError(f"{name} is empty") from None
     except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise InputError(f"{name} is no table of comma-separated values: {error}") from None
+        raise InputError(f"{name} is not a table of comma-separated values: {error}") from None
 
 
 def _save(figure: Figure, output: Path, name: str) -> list[Path]:
@@ -195,7 +195,9 @@ def _pixels(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise InputError(f"{path.name} is no file of pixels as a2mim-analyze reconstruct writes it: {error}") from error
+        raise InputError(
+            f"{path.name} is not a file of pixels that a2mim-analyze reconstruct wrote: {error}"
+        ) from error
 
 
 def _table(number: int) -> Callable[[Path, Path, Say], list[Path]]:

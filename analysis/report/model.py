@@ -31,7 +31,7 @@ class Entry:
         reading: the sentence that says how to read it.
         problem: why there is nothing to show; then the rest is empty.
         findings: differences between models, in words.
-        notes: what was found wanting in the files, or left out.
+        notes: what is missing or wrong in the files, or left out.
         settings: name -> value, all of them; ``changed`` those that differ from a recipe, in words.
         reports: checkpoint -> what the loader said of it.
         commands: those that made it, as they were written down.
@@ -83,7 +83,7 @@ def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]], 
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """Seconds in words: 42 s, 1 min 30 s, 2 h 1 min."""
     if seconds < 60:
         return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
     if seconds < 600:

@@ -1,4 +1,4 @@
-"""One page that shows it all: what results and runs hold, gathered, and written as a single HTML file."""
+"""One HTML file that shows all results and runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .model import Entry, Page, table
 from .reading import ABOUT, NEIGHBOURS, RUN, TRIALS, Found
 
 LIMIT = 5_000_000  # bytes of the page
-DETAILS = 3_500_000  # bytes of words, beyond which settings and the loader's reports are left to their files
+DETAILS = 3_500_000  # bytes of text; above it settings and the loader's reports are left out
 
 
 def write_page(sources: Sequence[str | Path], output: str | Path, title: str | None = None) -> Path:
@@ -47,7 +47,7 @@ def write_page(sources: Sequence[str | Path], output: str | Path, title: str | N
 
 
 def gather(sources: Sequence[str | Path], title: str | None = None) -> Page:
-    """All that the sources hold, as plain data; raises what ``write_page`` does."""
+    """All that the sources contain, as plain data; raises the errors of ``write_page``."""
     found, notes = reading.find(sources)
     entries = [(one, _entry(one)) for one in found if one.kind != ABOUT]
     good = [entry for _, entry in entries if not entry.problem]
@@ -68,20 +68,20 @@ def gather(sources: Sequence[str | Path], title: str | None = None) -> Page:
 
 
 def within_limit(page: Page) -> str:
-    """The page as HTML of less than ``LIMIT`` bytes: with fewer details and smaller pictures where it would be more."""
+    """The page as HTML of less than ``LIMIT`` bytes, where needed with fewer details and smaller pictures."""
     entries = [*page.analyses, *page.runs]
     bare = [replace(entry, pictures=[replace(one, png=b"") for one in entry.pictures]) for entry in entries]
     words = len(html.render(_with(page, bare)).encode())
     if words > DETAILS:
         page.notes.append(
-            "Settings and the loader's reports are left out, as there are too many; they are in the files."
+            "Settings and the loader's reports are left out, because they are too long; the files have them."
         )
         page = replace(page, reports={})
         entries = [replace(entry, settings={}, reports={}) for entry in entries]
         bare = [replace(entry, pictures=[replace(one, png=b"") for one in entry.pictures]) for entry in entries]
         words = len(html.render(_with(page, bare)).encode())
     pictures = [picture for entry in entries for picture in entry.pictures]
-    allowed = int((LIMIT - words - 2000) * 0.74)  # base64 writes three bytes as four signs
+    allowed = int((LIMIT - words - 2000) * 0.74)  # base64 writes three bytes as four characters
     fitting, note = page_pictures.fit(pictures, allowed)
     page.notes += [note] if note else []
     left = iter(fitting)
@@ -95,10 +95,10 @@ def _with(page: Page, entries: Sequence[Entry]) -> Page:
 
 
 def _entry(found: Found) -> Entry:
-    """The section of what was found; one that fails in a way that nobody thought of does not cost the others theirs."""
+    """The section of what was found; an unforeseen error in one section leaves the others as they are."""
     make = {RUN: page_runs.run_entry, TRIALS: page_runs.trials_entry, NEIGHBOURS: page_analyses.neighbours}
     try:
-        with np.errstate(all="ignore"):  # numbers beyond all measure are shown as none
+        with np.errstate(all="ignore"):  # numbers that are too large are shown as missing
             return make.get(found.kind, page_analyses.entry)(found)
     except Exception as error:
         why = f"{found.path.name} could not be read: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
@@ -106,7 +106,7 @@ def _entry(found: Found) -> Entry:
 
 
 def _tell_apart(entries: Iterable[Entry]) -> None:
-    """Titles that several sections share get the folder."""
+    """Add the folder to a title that several sections have."""
     every = list(entries)
     titles = [entry.title for entry in every]
     for entry in every:
@@ -118,7 +118,7 @@ def _tell_apart(entries: Iterable[Entry]) -> None:
 
 
 def _shared_reports(analyses: Sequence[Entry]) -> dict[str, str]:
-    """The loader's report of each checkpoint, once; an analysis keeps those that are others than the first."""
+    """The loader's report of each checkpoint, once; an analysis keeps a report only where it differs from the first."""
     shared: dict[str, str] = {}
     for entry in analyses:
         for name, report in list(entry.reports.items()):
@@ -130,14 +130,16 @@ def _shared_reports(analyses: Sequence[Entry]) -> dict[str, str]:
 def _facts(
     sources: Sequence[str | Path], analyses: Sequence[Entry], runs: Sequence[Entry], about: Sequence[Found]
 ) -> dict[str, str]:
-    """The head of the page: when, what, by which versions, from which seeds and images, on which machine."""
+    """The head of the page: time, contents, versions, seeds, images, machine."""
     entries = [entry for entry in [*analyses, *runs] if not entry.problem]
     now = datetime.datetime.now(datetime.timezone.utc)
     facts = {"Written": now.strftime("%Y-%m-%d %H:%M UTC"), "From": listed(sources, 8)}
     trained = sum(entry.kind == RUN for entry in entries)
-    facts["Holds"] = f"{len(entries) - len([one for one in runs if not one.problem])} analyses, {trained} training runs"
+    facts["Contains"] = (
+        f"{len(entries) - len([one for one in runs if not one.problem])} analyses, {trained} training runs"
+    )
     broken = len(analyses) + len(runs) - len(entries)
-    facts["Holds"] += f"; {broken} that cannot be used" if broken else ""
+    facts["Contains"] += f"; {broken} that cannot be used" if broken else ""
     for label, shown in (("Images", "Images"), ("Trained on", "Trained on"), ("Seed", "Seeds")):
         if values := dict.fromkeys(entry.facts[label] for entry in entries if label in entry.facts):
             facts[shown] = "; ".join([*list(values)[:4], *(["..."] if len(values) > 4 else [])])
@@ -147,7 +149,7 @@ def _facts(
         first, last = min(moments), max(moments)
         facts["Measured"] = first if first == last else f"{first} to {last}"
     devices = dict.fromkeys(str(entry.settings["device"]) for entry in entries if "device" in entry.settings)
-    devices.pop("auto", None)  # what a run was asked for; analyses say what they took
+    devices.pop("auto", None)  # runs record what was asked for, analyses what they used
     if devices:
         facts["Device"] = listed(devices)
     for one in about:
@@ -156,7 +158,7 @@ def _facts(
 
 
 def _claims(found: Found) -> dict[str, str]:
-    """What about.json of the claims' results says of scale, machine, time."""
+    """Scale, machine and time from about.json of the claims' results."""
     try:
         about = reading.read_json(found.path)
     except InputError as error:
@@ -185,12 +187,12 @@ def _networks(analyses: Sequence[Entry]) -> Table | None:
             seen[name] += [entry.kind] if entry.kind not in seen[name] else []
     if not known:
         return None
-    lines = [[text(name), *_told(report), text(", ".join(seen[name]))] for name, report in known.items()]
+    lines = [[text(name), *_loaded(report), text(", ".join(seen[name]))] for name, report in known.items()]
     columns = ("Checkpoint", "Architecture", "Parameters (M)", "Written by", "Epoch", "Loaded", "Analysed by")
     return table("Networks", columns, lines, "the .json files")
 
 
-def _told(report: Mapping[str, Any]) -> list[Cell]:
+def _loaded(report: Mapping[str, Any]) -> list[Cell]:
     numbers = [report.get(key) for key in ("parameters", "epoch", "coverage")]
     parameters, epoch, coverage = (float(one) if isinstance(one, int | float) else float("nan") for one in numbers)
     millions = parameters / 1e6

@@ -76,11 +76,14 @@ def embedded(file: Path, shows: str, caption: str, table: Path | None = None) ->
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         return None, f"{file.name} is not a picture ({' '.join(str(error).split())[:80]}); it is left out."
     older = table is not None and file.stat().st_mtime < table.stat().st_mtime - LATER
-    return found, f"{file.name} is older than {table.name}: it may show another measurement." if older and table else ""
+    return (
+        found,
+        f"{file.name} is older than {table.name}: it may be from another measurement." if older and table else "",
+    )
 
 
 def fit(pictures: Sequence[Picture], allowed: int) -> tuple[list[Picture], str]:
-    """The pictures within so many bytes in all: made smaller, all alike, where they are more; says so.
+    """The pictures within ``allowed`` bytes in total, if needed all made smaller by one factor; a note says so.
 
     Raises:
         InputError: they do not fit at any size.

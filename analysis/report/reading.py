@@ -260,7 +260,7 @@ def command(about: Mapping[str, Any]) -> tuple[list[str], list[str]]:
 
 
 def mapping(value: Any) -> dict[str, Any]:
-    """The value if it is a mapping; what strangers write there otherwise counts as nothing."""
+    """The value if it is a mapping, else an empty one: a stranger's file may hold anything."""
     return {str(key): one for key, one in value.items()} if isinstance(value, Mapping) else {}
 
 

@@ -1,5 +1,5 @@
 "use strict";
-// The page can be read without this: it adds sorting to the tables, and a large view to the pictures.
+// The page works without this script. It adds sorting to the tables and a large view to the pictures.
 
 function sortBy(table, column, button) {
   const heading = button.parentElement;
@@ -11,7 +11,7 @@ function sortBy(table, column, button) {
   const compare = (one, other) => {
     const [a, b] = [one.cells[column], other.cells[column]];
     if (!numeric) return a.textContent.localeCompare(b.textContent, "en", { numeric: true }) * (descending ? -1 : 1);
-    // cells without a number stay at the end, whichever way it goes
+    // cells without a number come last in both directions
     const [x, y] = [a.dataset.value, b.dataset.value];
     if (x === undefined || y === undefined) return (x === undefined) - (y === undefined);
     return (Number(x) - Number(y)) * (descending ? -1 : 1);
@@ -51,7 +51,7 @@ dialog.addEventListener("click", (event) => {
   if (event.target === dialog) dialog.close();
 });
 
-// what is folded is printed too
+// open the folded parts for printing
 let folded = [];
 addEventListener("beforeprint", () => {
   folded = [...document.querySelectorAll("details:not([open])")];

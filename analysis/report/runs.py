@@ -24,10 +24,10 @@ from .model import Entry, Picture, duration, table
 from .reading import Found
 
 READING = (
-    "Training and validation curves that part mean a network that learns its images by heart; a loss that still falls "
-    "at the end would gain from more epochs."
+    "Where the training and the validation curve diverge, the network memorises its training images; where the loss "
+    "still falls at the end, more epochs would help."
 )
-TRIALS = "The same training from several seeds: the deviation says how far a single run may be off."
+TRIALS = "The same training from several seeds; the standard deviation shows how much a single run varies."
 LOSSES = {
     "loss": "Loss",
     "spatial": "Spatial loss",
@@ -47,7 +47,7 @@ FROM_CHECKPOINT = ("model", "model_args", "img_size")  # what fine-tuning takes 
 
 
 def run_entry(found: Found) -> Entry:
-    """The section of a run; what is wrong with its files stands in ``problem``, or in a note where the rest is good."""
+    """The section of a run; ``problem`` says why its files cannot be used, a note what is missing."""
     folder = found.path
     made = Entry("run", _named(folder), str(folder), reading=READING)
     try:
@@ -103,7 +103,7 @@ def trials_entry(found: Found) -> Entry:
 
 
 def overview(runs: Sequence[Entry]) -> Table | None:
-    """All runs beside each other, where there are several."""
+    """A table of all runs, where there are several."""
     shown = [one for one in runs if one.kind == "run" and not one.problem]
     if len(shown) < 2:
         return None
@@ -119,13 +119,13 @@ def overview(runs: Sequence[Entry]) -> Table | None:
 
 
 def _named(path: Path) -> str:
-    """The name of a run; that of a trial says of which."""
+    """The name of a run; for a trial also the name of its folder."""
     return f"{path.parent.name}/{path.name}" if path.name.startswith("seed-") else path.name
 
 
 def _summary(file: Path) -> pd.DataFrame:
     if not file.is_file():
-        raise InputError(f"{file.name} is not there: the run was stopped before its first epoch ended")
+        raise InputError(f"{file.name} does not exist: the run was stopped before its first epoch ended")
     rows = page_reading.rows_of(file)
     missing = [name for name in ("epoch", "loss") if name not in rows]
     if missing or rows.empty:
@@ -173,23 +173,25 @@ def _confusion(made: Entry, folder: Path) -> None:
         made.notes.append(f"confusion.csv could not be drawn: {' '.join(str(error).split())[:200]}.")
         return
     wrong = rows[rows["label"] != rows["predicted"]].sort_values("images", ascending=False).iloc[:1]
-    most = "".join(f"; most often {row['label']} is taken for {row['predicted']}" for _, row in wrong.iterrows())
-    shows = f"Shares of the images of each class (rows) that {made.title} takes for each class (columns){most}."
-    made.pictures.append(Picture(drawn, shows, "Which classes are taken for which"))
+    most = "".join(
+        f"; the most frequent error: {row['label']} predicted as {row['predicted']}" for _, row in wrong.iterrows()
+    )
+    shows = f"Shares of the images of each class (rows) that {made.title} predicts as each class (columns){most}."
+    made.pictures.append(Picture(drawn, shows, "Confusion matrix"))
 
 
 def _reconstructions(made: Entry, folder: Path) -> None:
     pictures = sorted((folder / "reconstructions").glob("epoch-*.png"))
     if pictures:
         epoch = pictures[-1].stem.removeprefix("epoch-").lstrip("0")
-        shows = f"Images with hidden cells, and what {made.title} makes of them after epoch {epoch}."
+        shows = f"Images with hidden cells, and what {made.title} predicts for them after epoch {epoch}."
         picture, note = page_pictures.embedded(pictures[-1], shows, f"Reconstructions after epoch {epoch}")
         made.pictures += [picture] if picture else []
         made.notes += [note] if note else []
 
 
 def _events(file: Path) -> list[dict[str, Any]]:
-    """The lines of the log that can be read: half a line is what a killed process leaves."""
+    """The lines of the log that can be read; a process that was killed may leave half a line."""
     events = []
     for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []:
         try:
@@ -207,7 +209,7 @@ def _begin(events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 
 
 def _history(events: Sequence[Mapping[str, Any]], summary: pd.DataFrame) -> tuple[dict[str, str], list[str]]:
-    """Facts of how the run went, and a line for each event that is out of the ordinary."""
+    """Facts about the run, and a line for each unusual event."""
     facts, notes = {}, []
     begin = _begin(events)
     times = [float(one["time"]) for one in events if isinstance(one.get("time"), int | float)]
@@ -227,7 +229,7 @@ def _history(events: Sequence[Mapping[str, Any]], summary: pd.DataFrame) -> tupl
         elif one["event"] == "stopped":
             notes.append(f"Stopped by {one.get('signal', '?')} after epoch {one.get('epoch', '?')}.")
     if skipped := sum(one["event"] == "skipped" for one in events):
-        notes.append(f"{skipped} updates were skipped, as their loss or gradient was no finite number.")
+        notes.append(f"{skipped} updates were skipped, because their loss or gradient was not finite.")
     unreadable = summary["unreadable"].max() if "unreadable" in summary else 0
     if unreadable and math.isfinite(float(unreadable)):
         notes.append(f"{unreadable:.0f} images could not be read.")

@@ -40,7 +40,7 @@ def test_remarks_of_the_loader_are_seen(tmp_path):
         "net-a: 50.0% of the encoder's parameters are in the file",
         "net-a: note: size taken from the file",
     ]
-    assert made.reports["net-b"] == "what is written of it is no report of the loader"
+    assert made.reports["net-b"] == "The settings file has no valid report of the loader."
 
 
 def test_a_command_is_shown_as_it_was_written_or_said_to_be_missing(tmp_path):
@@ -62,7 +62,7 @@ def test_a_broken_or_foreign_settings_file_leaves_the_rest(tmp_path):
     path = page_results.occlusion(tmp_path)
     for text, said in (
         ("{", "occlusion.json cannot be read as JSON"),
-        (json.dumps({"networks": {"other": "1"}}), "occlusion.json speaks of other checkpoints (other) than"),
+        (json.dumps({"networks": {"other": "1"}}), "occlusion.json names other checkpoints (other) than"),
         (json.dumps({"images": 3, "settings": [], "checkpoints": "x", "left_out": 1}), "The command was not"),
     ):
         path.with_suffix(".json").write_text(text)
@@ -85,9 +85,7 @@ def test_neighbours(tmp_path):
     assert [[cell.text for cell in row] for row in made.tables[0].rows] == [["top1", "71.25"], ["k", "20"]]
     assert made.settings == {"checkpoint": "runs/p", "settings": {"seed": 0}}
     path.write_text('{"a": "b"}')
-    assert (
-        page_analyses.neighbours(Found("knn", path)).problem == "knn.json holds no number, so there is nothing to show"
-    )
+    assert page_analyses.neighbours(Found("knn", path)).problem == "knn.json has no number, so there is nothing to show"
 
 
 def test_images_and_times_in_words():

@@ -111,8 +111,8 @@ def test_odd_names_give_sound_figures_and_tables(name, tmp_path):
         ("a,b\n1,2\n", "occlusion table: columns missing: ratio, accuracy"),
         ("checkpoint,ratio,accuracy\n", "occlusion table: no rows"),
         ("checkpoint,ratio,accuracy\na,0.5,\n", "no number in column accuracy"),
-        ('a,b\n1,"2\n', "occlusion.csv is no table of comma-separated values"),
-        (b"\xff\xfe\x00\xd8", "occlusion.csv is no table of comma-separated values"),
+        ('a,b\n1,"2\n', "occlusion.csv is not a table of comma-separated values"),
+        (b"\xff\xfe\x00\xd8", "occlusion.csv is not a table of comma-separated values"),
     ],
 )
 def test_a_broken_table_is_one_line(text, message, tmp_path):

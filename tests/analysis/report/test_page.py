@@ -181,7 +181,7 @@ def test_the_head_says_what_when_and_by_which_versions(tmp_path):
     page_results.everything(tmp_path)
     (tmp_path / "about.json").write_text('{"scale": "demo", "machine": "2 cores", "commands": ["one", "two"]}')
     facts = page.gather([tmp_path]).facts
-    assert facts["Holds"] == "5 analyses, 3 training runs"
+    assert facts["Contains"] == "5 analyses, 3 training runs"
     assert facts["Images"] == "50 of the embedded images of Fashion-MNIST (val)"
     assert facts["Seeds"] == "0; 3; 5; 1"
     assert facts["Versions"] == "python 3.11.7, torch 2.9"

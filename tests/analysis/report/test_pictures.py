@@ -54,7 +54,7 @@ def test_pictures_of_images_are_embedded_and_told_from_drawn_ones(tmp_path):
     with Image.open(io.BytesIO(found[1].png)) as image:
         assert image.convert("RGB").getpixel((5, 5)) == (200, 30, 30)
     os.utime(tmp_path / "reconstruct.png", (1, 1))
-    assert pictures(path)[1] == ["reconstruct.png is older than reconstruct.csv: it may show another measurement."]
+    assert pictures(path)[1] == ["reconstruct.png is older than reconstruct.csv: it may be from another measurement."]
     (tmp_path / "reconstruct_bands.csv").unlink()  # without it there is no such figure, and nothing to complain of
     os.utime(tmp_path / "reconstruct.png")
     found, notes = pictures(path)

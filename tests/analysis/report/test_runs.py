@@ -28,7 +28,7 @@ def test_a_run_tells_its_numbers_events_and_facts(tmp_path):
     ]
     assert made.notes == [
         "Resumed after epoch 1, batch 4.",
-        "1 updates were skipped, as their loss or gradient was no finite number.",
+        "1 updates were skipped, because their loss or gradient was not finite.",
     ]
     assert made.facts["Took"] == "1 min 0 s from the first line of the log to the last"
     assert (made.facts["Start"], made.facts["Seed"], made.facts["Kind"]) == ("from runs/p", "5", "fine-tuning")
@@ -49,10 +49,10 @@ def test_confusions_and_reconstructions_are_shown_where_they_are(tmp_path):
     made = entry(folder)
     assert [picture.caption for picture in made.pictures] == [
         "Learning curve",
-        "Which classes are taken for which",
+        "Confusion matrix",
         "Reconstructions after epoch 10 (as written, epoch-0010.png)",
     ]
-    assert made.pictures[1].alt.endswith("most often NA is taken for bag.")
+    assert made.pictures[1].alt.endswith("the most frequent error: NA predicted as bag.")
     (folder / "confusion.csv").write_text("label\nx\n")
     made = entry(folder)
     assert len(made.pictures) == 2
@@ -62,7 +62,7 @@ def test_confusions_and_reconstructions_are_shown_where_they_are(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (None, "summary.csv is not there: the run was stopped before its first epoch ended"),
+        (None, "summary.csv does not exist: the run was stopped before its first epoch ended"),
         ("a,b\n1,2\n", "summary.csv lacks epoch, loss; it has a, b"),
         ("epoch,loss\n1,nan\n", "summary.csv has no epoch with a loss, so there is nothing to show"),
         ("epoch,loss\n1,low\n", "summary.csv, row 1: loss is 'low', which is not a number"),
