@@ -10,7 +10,7 @@ An analysis of ours is a package with ``settings.py`` (``Settings``: what flags 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,16 @@ class _Analyses(Mapping[str, "Analysis[Any]"]):
             found: Analysis[Any] = getattr(importlib.import_module(f"a2mim.analysis.{package}.record"), record)
             return found
         return _registered(name)
+
+    def usable(self, echo: Callable[[str], None] = lambda _: None) -> list[Analysis[Any]]:
+        """The records of all analyses that can be loaded; ``echo`` gets the reason for each that cannot."""
+        found = []
+        for name in self:
+            try:
+                found.append(self[name])
+            except InputError as error:
+                echo(f"note: {error}; it is left out")
+        return found
 
     def settings(self, name: str) -> type[Any]:
         """The class of an analysis' settings; of ours without loading torch."""

@@ -88,7 +88,12 @@ def _shared(asks: Asks) -> list[Callable[..., Any]]:
             *("--batch-size", "-b"), type=click.IntRange(1), default=size, show_default=True, help="Images in a batch."
         )
         if size
-        else click.option("--batch-size", "-b", type=BatchSize(), help="[default: auto, the fastest by a short trial]")
+        else click.option(
+            "--batch-size",
+            "-b",
+            type=BatchSize(),
+            help="Images in a batch.  [default: auto, the fastest by a short trial]",
+        )
     )
     return [
         click.argument("checkpoints", nargs=-1),

@@ -30,7 +30,7 @@ def merge(outputs: tuple[str, ...], output: str) -> None:
     from a2mim.analysis.core import merging
 
     echo = functools.partial(click.echo, err=True)
-    written = merging.merge(outputs, output, ANALYSES.values(), command=_common.command_line(), echo=echo)
+    written = merging.merge(outputs, output, ANALYSES.usable(echo), command=_common.command_line(), echo=echo)
     for path in written.values():
         click.echo(path)
 

@@ -76,7 +76,7 @@ def read_image(
         path: what errors call the image.
         value_range: values that become black and white, for images with more than 8 bits; values outside are clipped.
         ranges: the same for each ``kind_of`` image, found by a survey; an image with values outside is refused.
-            Without both, each file is scaled by ``told_range`` of its own values.
+            Without both, each file is scaled by ``told_range`` of its values.
         exif_rotate: turn the image as its EXIF orientation says. timm and torchvision do not.
 
     Raises:

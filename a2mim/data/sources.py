@@ -67,7 +67,7 @@ class ImageSource(abc.ABC):
         """Image ``index`` in RGB and its label, -1 without one; raises ``UnreadableError`` for a broken file."""
 
     def path(self, index: int) -> str:
-        """The file of image ``index``, or a name for it where it has no file of its own."""
+        """The file of image ``index``, or a name for it where it has no file."""
         return f"{self.name}/{self.split}[{index}]"
 
     def labels(self) -> np.ndarray | None:
@@ -112,7 +112,7 @@ def _read_embedded(split: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def balanced_subset(labels: np.ndarray | None, n_images: int, limit: int, seed: int) -> np.ndarray:
-    """Sorted indices of ``limit`` images, as many of each class as can be; without labels a plain random choice.
+    """Sorted indices of ``limit`` images, balanced over classes; without labels a plain random choice.
 
     A larger limit keeps the images of a smaller one.
     """

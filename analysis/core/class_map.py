@@ -86,7 +86,7 @@ class Outputs(NamedTuple):
 def match_classes(
     source: ImageSource, networks: Mapping[str, Outputs]
 ) -> tuple[dict[str, ImageSource], tuple[str, ...]]:
-    """The same images for every network, each with the labels of its own classifier, matched by the names of classes.
+    """The same images for every network, each with the labels of its classifier, matched by the names of classes.
 
     A class that one of the networks does not have is left out for all of them, so that they see the same images. A
     network without names of classes takes folder k for its output k, which is refused where torchvision and timm would

@@ -24,7 +24,7 @@ def merge(
     """Join the parts that several runs (``shard``, job arrays) left in their outputs; returns the files written.
 
     Args:
-        analyses: those that are looked for (``a2mim.analysis.ANALYSES.values()``).
+        analyses: those that are looked for (``a2mim.analysis.ANALYSES.usable()``).
         command: the command as it was given, to be kept with the results.
 
     Raises:

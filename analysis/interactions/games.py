@@ -64,7 +64,7 @@ class PatchGame:
 
     Args:
         model: classifier, images (B, 3, H, W) -> logits (B, classes). It is run in eval mode, in the precision of its
-            own weights without TF32 or autocast, and left in the mode it was found in.
+            weights without TF32 or autocast, and left in the mode it was found in.
         image: (3, H, W), normalised as the model expects.
         label: class whose score is asked for.
         grid: (rows, cols) of players; they divide H and W. Player k is the cell of row k // cols, column k % cols.

@@ -39,17 +39,15 @@ def test_every_training_is_a_public_command_with_flags_that_exist(name, tmp_path
 
 @pytest.mark.parametrize("networks", [trainings.SMALL_NETWORKS, trainings.PAPER_NETWORKS, trainings.IMAGENET_NETWORKS])
 def test_recipes_exist(networks):
-    folder = trainings.Path(trainings.__file__).parent / "recipes"
     for net in networks.values():
         for recipe in (net.recipe, *net.own.values(), *net.evaluations.values()):
-            assert find(recipe, [folder]).is_file()
+            assert find(recipe).is_file()
 
 
 @pytest.mark.parametrize("network", ["vit", "resnet"])
 def test_the_place_inside_is_where_a2mim_puts_its_token(network):
-    folder = trainings.Path(trainings.__file__).parent / "recipes"
     net = trainings.SMALL_NETWORKS[network]
-    settings = PretrainSettings.from_values(read(find(net.recipe, [folder])))
+    settings = PretrainSettings.from_values(read(find(net.recipe)))
     model = a2mim.create_model(settings.model, model_args=settings.model_args, img_size=settings.img_size)
     assert model.site.name == net.inside
     assert net.inside in net.places

@@ -72,7 +72,7 @@ def test_a_recipe_is_overridden_by_flags_and_the_difference_is_said(tmp_path):
     recipe.write_text("model: resnet14t\nmodel_args: {channels: [8, 16, 24, 32], stem_width: 4}\nepochs: 9\n")
     output = call("pretrain", "-c", recipe, *FAST, "--output", tmp_path, "--mask_ratio", 0.5, "--picture-interval", 0)
     assert "epochs: 9 in the recipe, 1 here" in output
-    assert "50% of 8x8 cells hidden" in output
+    assert "50% of 2x2 cells hidden" in output  # cells of the size of the token's
     assert (tmp_path / "pretrain-mine" / "args.yaml").is_file()
 
 
@@ -309,7 +309,7 @@ def test_presets_are_listed(command, name):
         (["--knn", "--resume"], "--knn trains nothing"),
         (["--knn", "--linear"], "give one of them"),  # --linear was passed over
         (["--classes", "imagenet100"], "chooses sub-folders of --data-dir"),
-        (["-c", "rsb-a4"], "no recipe 'rsb-a4': no such file, nor one of the presets rsb-a3, rsb-a2"),
+        (["-c", "rsb-a4"], "no recipe 'rsb-a4': it is neither a file nor one of the presets rsb-a3, rsb-a2"),
         (["-c", "rsb-a3"], "data set 'folder' needs --data-dir"),
         (["--mixup", "0.8", "--batch-size", "15"], "batch_size 15 must be even"),
         (["--bce-target-thresh", "0.2"], "bce_target_thresh 0.2 needs bce_loss"),

@@ -32,11 +32,11 @@ def test_layout_of_a_cube_follows_the_models_declared_order():
 
 
 def test_features_that_are_no_map_are_refused():
-    with pytest.raises(InputError, match="no map"):
+    with pytest.raises(InputError, match="not a map"):
         Layout.of(torch.zeros(2, 7, 5, 3), (32, 32))
-    with pytest.raises(InputError, match="no map"):
+    with pytest.raises(InputError, match="not a map"):
         Layout.of(torch.zeros(2, 11), (32, 32))
-    with pytest.raises(InputError, match="no map"):  # a class token of 256 channels
+    with pytest.raises(InputError, match="not a map"):  # a class token of 256 channels
         Layout.of(torch.zeros(2, 1, 256), (32, 32))
 
 

@@ -32,7 +32,7 @@ def test_site_token_and_fill(net, given, expected):
     ("given", "message"),
     [
         ({"mask_layer": "block1"}, "not at 'block1': mask_layer auto, input, stem; method a2mim with token replace"),
-        ({"token": "add"}, "method a2mim adds one"),
+        ({"token": "add"}, "use method a2mim to add one"),
     ],
 )
 def test_what_is_not_simmim_is_refused_with_the_way_to_have_it(given, message):

@@ -156,20 +156,22 @@ def test_shards_joined_give_what_one_run_gives(tmp_path, monkeypatch):
 
 KILLED = """
 import sys
-from a2mim.analysis.occlusion import occlusion_pipeline
+from analysing import analyse
 from a2mim.analysis.core import speed
-from a2mim.analysis.core.pipeline import Images
+from a2mim.analysis.core.images import Images
 speed.SECONDS = 0.0
-occlusion_pipeline.run_occlusion(
-    ["fashion-resnet-scratch"], sys.argv[1], images=Images(limit=320), grid=(4, 4), runs=2, progress=False,
-    batch_size=64,
+analyse(
+    "occlusion", ["fashion-resnet-scratch"], sys.argv[1], images=Images(limit=320), grid=(4, 4), runs=2,
+    progress=False, batch_size=64,
 )
 """
 
 
 def test_killed_at_any_moment_it_ends_with_the_same_bits(tmp_path):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+
     def start(folder):
-        return subprocess.Popen([sys.executable, "-c", KILLED, folder], env={**os.environ, "OMP_NUM_THREADS": "1"})
+        return subprocess.Popen([sys.executable, "-c", KILLED, folder], env=environment)
 
     assert start(tmp_path / "whole").wait(300) == 0
     generator, there = random.Random(0), lambda: len(list(tmp_path.glob("killed/occlusion.parts/*/*.npz")))

@@ -240,7 +240,7 @@ def test_default_layers_that_are_no_maps_are_left_out_and_named():
     [
         ("blocks.0.attn.qkw", "has no layer 'blocks.0.attn.qkw'; near it: blocks.0.attn.qkv"),
         ("", "has no layer ''"),
-        ("patch_embed:attn", "'patch_embed' is no block of attention and MLP; 'patch_embed:attn' does not exist"),
+        ("patch_embed:attn", "'patch_embed' is not a block of attention and MLP; 'patch_embed:attn' does not exist"),
         ("layer4.1", "has no layer 'layer4.1'; near it: "),
     ],
 )
@@ -256,5 +256,5 @@ def test_what_cannot_be_captured_says_so():
     with pytest.raises(InputError, match="call the model itself, not one of its methods"), capture(model):
         model.forward_features(noise())
     hiera = timm.create_model("hiera_tiny_224", img_size=(64, 64), embed_dim=8, stages=(1, 1, 1, 1))
-    with pytest.raises(InputError, match="a Hiera keeps its tokens in an order of its own"), capture(hiera):
+    with pytest.raises(InputError, match="a Hiera keeps its tokens in its own order"), capture(hiera):
         pass

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -160,18 +161,19 @@ def test_parts_of_other_settings_are_refused(tmp_path):
 KILLED = """
 import sys
 import torch
-from a2mim.analysis.core import portions, speed
+from a2mim.analysis.core import speed
 from analysing import analyse
 from a2mim.analysis.core.images import Images
 torch.set_num_threads(1)
-speed.SECONDS, portions.PORTION = 0.0, 8
-analyse("spectrum", [sys.argv[1]], sys.argv[2], images=Images(limit=160), progress=False)
+speed.SECONDS = 0.0
+analyse("spectrum", [sys.argv[1]], sys.argv[2], images=Images(limit=160), portion=8, progress=False)
 """
 
 
 def test_killed_and_gone_on_it_ends_with_the_same_bits(tmp_path):
     killed = tmp_path / "killed"
-    process = subprocess.Popen([sys.executable, "-c", KILLED, VIT, str(killed)])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen([sys.executable, "-c", KILLED, VIT, str(killed)], env=environment)
     while process.poll() is None and len(list(killed.glob("*.parts/*/*.npz"))) < 3:
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)

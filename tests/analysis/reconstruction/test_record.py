@@ -162,7 +162,8 @@ def test_all_models_get_the_cells_of_the_first_and_hear_of_it(models, tmp_path):
     said = []
     written = run([models[0], other], tmp_path, echo=said.append)
     assert json.loads(written["json"].read_text())["settings"]["mask_grid"] == [4, 4]
-    assert said == ["m: hidden are 0.5 of 4x4 cells; it was trained with 0.75 of 8x8 cells"]
+    assert said[-1] == "m: hidden are 0.5 of 4x4 cells; it was trained with 0.75 of 8x8 cells"
+    assert all("these weights look untrained" in one for one in said[:-1])
 
 
 def test_masks_that_do_not_fit_are_refused(models, tmp_path):
@@ -251,8 +252,8 @@ def test_without_the_extra_there_is_no_ssim_and_a_note_says_so(models, tmp_path,
     said = []
     written = run(models, tmp_path, echo=said.append)
     assert list(tables(written)["csv"].columns) == ["checkpoint", "token", "image", "l1", "psnr"]
-    assert len(said) == 1
-    assert "pip install 'a2mim[ssim]'" in said[0]
+    (said,) = [one for one in said if "look untrained" not in one]
+    assert "pip install 'a2mim[ssim]'" in said
 
 
 def test_a_fill_of_noise_does_not_depend_on_the_batch(tmp_path):

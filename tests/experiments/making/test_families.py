@@ -70,7 +70,9 @@ def hang(family, arch):
     time.sleep(60)
 
 
-@pytest.mark.parametrize(("what", "minutes", "reason"), [(crash, 1, "ended with code 3"), (hang, 0.01, "not done")])
+@pytest.mark.parametrize(
+    ("what", "minutes", "reason"), [(crash, 1, "ended with code 3"), (hang, 0.01, "not finished after")]
+)
 def test_what_breaks_one_family_breaks_nothing_else(monkeypatch, what, minutes, reason):
     monkeypatch.setattr(families, "check", what)
     assert reason in families.guarded("resnet", "test_resnet", minutes, 10)["result"]
