@@ -12,6 +12,7 @@ import click
 
 from a2mim.commands import _common
 from a2mim.commands._types import KINDS, BatchSize, Shard
+from a2mim.errors import InputError
 
 if TYPE_CHECKING:
     from a2mim.analysis.core.options import Asks
@@ -29,8 +30,21 @@ class Analyses(click.Group):
         from a2mim.analysis.analyses import ANALYSES
 
         if cmd_name in ANALYSES:
-            return command_of(cmd_name, ANALYSES.settings(cmd_name), ANALYSES.asks(cmd_name))
+            try:
+                return command_of(cmd_name, ANALYSES.settings(cmd_name), ANALYSES.asks(cmd_name))
+            except InputError as error:  # of another package's analysis; the others must not suffer
+                return _broken(cmd_name, error)
         return super().get_command(ctx, cmd_name)
+
+
+def _broken(name: str, error: InputError) -> click.Command:
+    """A command that says why an analysis cannot be loaded."""
+
+    @_common.clear_errors
+    def command() -> None:
+        raise error
+
+    return click.command(name=name, help="This analysis cannot be loaded.")(command)
 
 
 def command_of(name: str, settings: type[Any], asks: Asks) -> click.Command:

@@ -61,6 +61,7 @@ def test_an_analysis_from_outside_is_a_command_in_merge_and_on_the_page(installe
     for shown in ("Brightness of a toy", "Brighter is brighter.", "mean brightness", "a2mim-analyze merge 1 2"):
         assert shown in text, shown
     assert "<img" in text or "<svg" in text
+    assert "toy" in installed("--help").stdout
     broken = installed("broken")
     assert broken.returncode == 2
     assert "analysis 'broken' of toy:MISSING cannot be loaded" in broken.stderr
