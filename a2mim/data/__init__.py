@@ -70,7 +70,7 @@ def open_images(
             there are none, the same as ``folder``. ``folder``: images in ``data_dir`` (see ``FolderImages``). Every
             other name is timm's: ``torch/cifar10``, ``hfds/...``, ``wds/...``, ... (see ``timm.data.create_dataset``).
         data_dir: folder of the data.
-        split: ``train`` or ``val``; for timm's names also one of the data set's own.
+        split: ``train`` or ``val``; for timm's names also a split name of the data set.
         classes: use only these classes of a folder: ``imagenet100``, or a file that lists them (``read_class_list``).
         class_order: how class folders are numbered: ``name`` (torchvision) or ``number`` (timm), see ``sort_classes``.
         value_range: values that become black and white in images with more than 8 bits, see ``read_image``.

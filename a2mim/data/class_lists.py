@@ -1,4 +1,4 @@
-"""Lists of class folders: a part of a large data set by the names of its sub-folders, IN-100 of ImageNet above all."""
+"""Lists of class folders: part of a large data set by the names of its sub-folders, such as IN-100 of ImageNet."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ SHIPPED = ("imagenet100",)
 
 
 def read_class_list(name: str | os.PathLike[str]) -> tuple[str, ...]:
-    """The names of class folders in a list: one that ships with the package, or a file.
+    """The names of class folders in a list that ships with the package, or in a file.
 
     Args:
-        name: ``imagenet100``, or a text file with one name in each line; empty lines and what follows a # do not count.
+        name: ``imagenet100``, or a text file with one name in each line; empty lines and comments (#) are ignored.
 
     Raises:
-        InputError: no such list or file, none or twice the same name in it.
+        InputError: no such list or file, an empty list, or a name that is in it twice.
     """
     if str(name) in SHIPPED:
         text = (resources.files("a2mim.assets") / f"{name}.txt").read_text(encoding="utf-8")
@@ -29,7 +29,7 @@ def read_class_list(name: str | os.PathLike[str]) -> tuple[str, ...]:
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"the list of classes {name} cannot be read: {error}") from error
     else:
-        raise InputError(f"no list of classes '{name}': no such file, nor one of {', '.join(SHIPPED)}")
+        raise InputError(f"no list of classes '{name}': it must be a file or one of {', '.join(SHIPPED)}")
     names = [line.partition("#")[0].strip() for line in text.splitlines()]
     names = [entry for entry in names if entry]
     twice = sorted({entry for entry in names if names.count(entry) > 1})

@@ -59,7 +59,7 @@ class FolderImages(PathImages):
     folders (``train`` or ``training``; ``val``, ``valid``, ``validation`` or ``test``). Without split folders every
     image belongs to every split (``.split`` is ``all``). Classes are numbered in the order of ``sort_classes``; those
     of ``train`` count for both splits. Hidden files and folders do not count. Files that Pillow does not decode, links
-    that lead nowhere and sub-folders without images are passed over and counted in ``skipped``.
+    that lead nowhere and sub-folders without images are skipped and counted in ``skipped``.
 
     Args:
         data_dir: the folder.
@@ -191,7 +191,7 @@ class FileImages(PathImages):
 
 
 def skipped_line(skipped: Mapping[str, int]) -> str:
-    """What was passed over, in one line.
+    """What was skipped, in one line.
 
     >>> skipped_line({".txt": 5, ".pdf": 4, "broken link": 1})
     'skipped 10 files: 5 .txt, 4 .pdf, 1 broken link'

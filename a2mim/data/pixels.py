@@ -154,7 +154,7 @@ def deep_values(image: Image.Image) -> np.ndarray:
 
 
 def told_range(values: np.ndarray, kind: str) -> Range:
-    """The range that a file tells: 0 to 1 for floats that fit, else 0 to 2^b - 1 for the smallest usual b that fits.
+    """The range that values suggest: 0 to 1 for floats that fit, else 0 to 2^b - 1 for the smallest usual b that fits.
 
     b is 8, 10, 12, 14 or 16, and 31 for 32-bit values of at least 2^30: cameras and scanners store 12 bits in 16.
 

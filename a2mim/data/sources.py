@@ -46,7 +46,7 @@ class ImageSource(abc.ABC):
         mean, std: of each channel, pixels in [0, 1].
         img_size: side of the (square) images in pixels; None when they differ or are not square.
         split: ``train`` or ``val``; ``all`` when the source has no splits and gives every image for each of them.
-        skipped: what was found beside the images and passed over, by kind: ``{".txt": 5, "broken link": 1}``.
+        skipped: what was found beside the images and skipped, by kind: ``{".txt": 5, "broken link": 1}``.
         notes: what a user should know of how the images were read, one line each, for console, JSON and page.
     """
 

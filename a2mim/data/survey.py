@@ -66,7 +66,7 @@ def survey(n_images: int, path: Callable[[int], str], seed: int = 0) -> Survey:
 
     Args:
         n_images: number of images.
-        path: file of an image by its number. Files that cannot be read are passed over: the loader reports them.
+        path: file of an image by its number. Files that cannot be read are skipped: the loader reports them.
         seed: of the sample.
     """
     chosen = np.arange(n_images)

@@ -1,6 +1,6 @@
-"""Every other data set: the names that ``timm.data.create_dataset`` understands, as sources of this package.
+"""All other data sets: the names that ``timm.data.create_dataset`` understands, as sources of this package.
 
-Numbered data sets (``""`` for timm's own folder and tar reader, ``torch/...``, ``hfds/...``) behave as all sources do.
+Numbered data sets (``""`` for timm's folder and tar reader, ``torch/...``, ``hfds/...``) behave as all sources do.
 Streamed ones (``wds/...``, ``tfds/...``, ``hfids/...``) come in the order of timm's readers; an image has no number. So
 order and augmentations follow the place in the stream, which is the same only for the same seed, batch size and number
 of workers; a resumed epoch reads again what it skips; unreadable images are left to timm's reader.
@@ -46,15 +46,15 @@ def open_timm_images(
     Args:
         dataset: ``""``, ``torch/cifar10``, ``hfds/...``, ...: see ``timm.data.create_dataset``.
         data_dir: its folder (for ``hfds/`` and ``tfds/`` the cache; may be None there).
-        split: ``train``, ``val`` (``validation``, ``val`` and ``test`` are tried), or a name of the data set's own.
+        split: ``train``, ``val`` (``validation``, ``val`` and ``test`` are tried), or a split name of the data set.
         extras: passed on to timm, for example ``input_key="img"`` or ``num_samples=1000``.
     """
     prefix = dataset.partition("/")[0].lower() if "/" in dataset else ""
     if prefix not in ("torch", *_PACKAGES) and dataset.lower() not in _TIMM_FOLDERS:
         # timm would take any other name for its folder reader
         raise InputError(
-            f"unknown data set {dataset!r}: it can be fashion, folder, a name of timm's with torch/, "
-            f"{'/, '.join(_PACKAGES)}/ before it, or '' for timm's own folder and tar reader"
+            f"unknown data set {dataset!r}: it can be fashion, folder, a timm name that starts with torch/, "
+            f"{'/, '.join(_PACKAGES)}/, or '' for timm's folder and tar reader"
         )
     package = _PACKAGES.get(prefix)
     if package and importlib.util.find_spec(package) is None:

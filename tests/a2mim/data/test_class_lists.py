@@ -32,7 +32,7 @@ def test_mistakes_are_named(tmp_path):
         open_images("folder", root, "val", classes=tmp_path / "two.txt")
     with pytest.raises(InputError, match=r"lacks 100 of the 100 classes asked for.*n01558993, n01692333, n01729322"):
         open_images("fashion", root, classes="imagenet100")
-    with pytest.raises(InputError, match="no list of classes 'imagenet1000': no such file, nor one of imagenet100"):
+    with pytest.raises(InputError, match="no list of classes 'imagenet1000': it must be a file or one of imagenet100"):
         open_images("folder", root, classes="imagenet1000")
     with pytest.raises(InputError, match="chooses sub-folders of --data-dir, and data set 'torch/cifar10' has none"):
         open_images("torch/cifar10", root, classes="imagenet100")
