@@ -43,7 +43,7 @@ def pretrain(
         InputError: settings that cannot be used. RunError, OSError: the run had to end; what it saved is intact.
     """
     device = pick_device(settings.device)
-    source = open_images(settings.dataset, settings.data_dir, "train", classes=settings.classes)
+    source = open_images(settings.dataset, settings.data_dir, "train", **settings.reading())
     given = settings
     for note in source.notes:
         echo(f"note: {note}")

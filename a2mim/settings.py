@@ -44,6 +44,13 @@ class TrainSettings:
     dataset: str = option("fashion", "Data set: fashion (embedded images), folder, or a name known to timm.")
     data_dir: str | None = option(None, "Folder of images: one sub-folder per class, or unlabelled images.")
     classes: str | None = option(None, "Use only these classes: imagenet100, or a file with one folder name per line.")
+    class_order: str | None = option(
+        None, "Number class folders by name (torchvision) or by number (timm).", ("name", "number")
+    )
+    value_range: tuple[float, ...] | None = option(
+        None, "Values that become black and white in images with more than 8 bits: LOW,HIGH.", many=True
+    )
+    exif_rotate: bool = option(False, "Turn images as their EXIF orientation says.")
     img_size: int | None = option(None, "Side of the images in pixels.", between=COUNT)
     limit: int | None = option(None, "Number of training images, balanced over classes.", between=COUNT)
     batch_size: int = option(256, "Images per batch and process.", between=COUNT)
@@ -130,6 +137,10 @@ class TrainSettings:
     def augmentation(self) -> dict[str, Any]:
         """Keywords of ``a2mim.data.train_transform``."""
         return {name: getattr(self, name) for name in ("scale", "ratio", "hflip", "interpolation")}
+
+    def reading(self) -> dict[str, Any]:
+        """Keywords of ``a2mim.data.open_images``."""
+        return {name: getattr(self, name) for name in ("classes", "class_order", "value_range", "exif_rotate")}
 
     def loading(self) -> dict[str, Any]:
         """Keywords of ``a2mim.data.ImageLoader`` that training and validation share."""

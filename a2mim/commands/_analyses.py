@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from a2mim.commands import _common
-from a2mim.commands._types import KINDS, BatchSize, Shard
+from a2mim.commands._types import KINDS, BatchSize, Range, Shard
 from a2mim.errors import InputError
 
 if TYPE_CHECKING:
@@ -65,8 +65,9 @@ def run(name: str, settings: type[Any], options: dict[str, Any]) -> None:
     from a2mim.analysis.core import measuring
     from a2mim.analysis.core.images import Images
 
-    ours = ("dataset", "data_dir", "classes", "split", "limit", "workers", "class_map", "given")
-    images = Images(**{key: options.pop(key) for key in ours if key in options}, seed=options["seed"])
+    ours = {*("dataset", "data_dir", "classes", "split", "limit", "workers", "class_map", "given")}
+    ours |= {"class_order", "value_range", "exif_rotate"}
+    images = Images(**{key: options.pop(key) for key in list(options) if key in ours}, seed=options["seed"])
     checkpoints, output = options.pop("checkpoints"), options.pop("output")
     loading = _common.loading(options)
     asked = {entry.name: options.pop(entry.name) for entry in dataclasses.fields(settings) if entry.name in options}
@@ -118,6 +119,17 @@ def _shared(asks: Asks) -> list[Callable[..., Any]]:
         ),
         click.option("--data-dir", help="Folder of images."),
         click.option("--classes", help="Use only these classes: imagenet100, or a file with one folder name per line."),
+        click.option(
+            "--class-order",
+            type=click.Choice(["name", "number"]),
+            help="Number class folders by name (torchvision) or by number (timm).",
+        ),
+        click.option(
+            "--value-range",
+            type=Range(),
+            help="Values that become black and white in images with more than 8 bits: LOW,HIGH.",
+        ),
+        click.option("--exif-rotate", is_flag=True, help="Turn images as their EXIF orientation says."),
         click.option("--split", default="val", show_default=True, help="Part of the data set."),
         click.option("--images", "limit", type=click.IntRange(1), help=f"Number of images.  [default: {number}]"),
         *(files if asks.files else []),

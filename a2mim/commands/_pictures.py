@@ -50,7 +50,7 @@ def reconstructions(settings: PretrainSettings) -> Callable[[int, Any, Run], Non
         interval = settings.picture_interval
         if method is None or not interval or (epoch % interval and epoch != settings.epochs):
             return
-        source = open_images(settings.dataset, settings.data_dir, "train", classes=settings.classes)
+        source = open_images(settings.dataset, settings.data_dir, "train", **settings.reading())
         transform = eval_transform(model.img_size, model.mean, model.std)
         batch = next(iter(ImageLoader(source, transform, batch_size=IMAGES, limit=IMAGES, seed=settings.seed)))
         mask = method.masks(

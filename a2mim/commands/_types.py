@@ -118,6 +118,21 @@ class BatchSize(click.ParamType):
         self.fail(f"'{value}' is neither a number of images nor auto", param, ctx)
 
 
+class Range(click.ParamType):
+    """LOW,HIGH: two numbers, the lower first."""
+
+    name = "range"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
+        try:
+            low, high = (float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"'{value}' is not a range; write two numbers such as 0,4095", param, ctx)
+        if not low < high:
+            self.fail(f"'{value}' is not a range; the lower number must come first, such as 0,4095", param, ctx)
+        return low, high
+
+
 class Share(click.ParamType):
     """A number above 0, at most 1."""
 

@@ -28,7 +28,7 @@ def labelled_images(settings: FinetuneSettings, echo: Echo = print) -> tuple[Ima
         InputError: no images, or no labels.
     """
     source, validation = (
-        open_images(settings.dataset, settings.data_dir, split, classes=settings.classes) for split in ("train", "val")
+        open_images(settings.dataset, settings.data_dir, split, **settings.reading()) for split in ("train", "val")
     )
     check_labels(source)
     for note in dict.fromkeys((*source.notes, *validation.notes)):

@@ -21,7 +21,7 @@ class Images:
     """Which images an analysis looks at; the same for all its subjects.
 
     Args:
-        dataset, data_dir, split, classes: see ``a2mim.data.open_images``.
+        dataset, data_dir, split, classes, class_order, value_range, exif_rotate: see ``a2mim.data.open_images``.
         limit: number of images, as many of each class as possible; None takes all.
         seed: seed for choosing images.
         workers: processes that read; None takes four for files, none for the embedded images, which are in memory.
@@ -37,6 +37,9 @@ class Images:
     workers: int | None = None
     class_map: str | None = None
     classes: str | None = None
+    class_order: str | None = None
+    value_range: tuple[float, ...] | None = None
+    exif_rotate: bool = False
     given: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -56,10 +59,16 @@ class Images:
         """
         if self.given:
             return FileImages(self.given)
-        source = mapped(open_images(self.dataset, self.data_dir, self.split, classes=self.classes), self.class_map)
+        reading: dict[str, Any] = {"classes": self.classes, **self._reading()}
+        source = mapped(open_images(self.dataset, self.data_dir, self.split, **reading), self.class_map)
         if self.limit and self.limit > len(source):
             raise InputError(f"{self.limit} images asked for, {source.name} has {len(source)} ({self.split})")
         return source
+
+    def _reading(self) -> dict[str, Any]:
+        """How files are read, where it is not as usual."""
+        reading = {name: getattr(self, name) for name in ("class_order", "value_range", "exif_rotate")}
+        return {name: value for name, value in reading.items() if value}
 
     def loader(self, report: LoadReport, batch_size: int = PORTION) -> ImageLoader:
         """The images as this network takes them: its size and its normalisation."""
@@ -79,4 +88,5 @@ class Images:
         """What identifies the images, whatever the speed at which they are read."""
         if self.given:
             return {"dataset": "files", "seed": self.seed, "given": list(self.given)}
-        return {key: value for key, value in vars(self).items() if key not in ("workers", "given")}
+        keys = ("dataset", "data_dir", "split", "limit", "seed", "class_map", "classes")
+        return {**{key: getattr(self, key) for key in keys}, **self._reading()}

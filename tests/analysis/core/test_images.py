@@ -23,3 +23,13 @@ def test_some_classes_of_a_folder_alone_are_looked_at(tmp_path):
     assert images.source().classes == ("cat", "owl")
     assert len(images.source()) == 4
     assert images.describe()["classes"].endswith("classes.txt")
+
+
+def test_how_files_are_read_is_part_of_what_identifies_the_images(tmp_path):
+    write_images(tmp_path, *(f"val/{name}/0.png" for name in ("2", "9", "10")))
+    images = Images(data_dir=str(tmp_path), class_order="name", exif_rotate=True)
+    assert images.source().classes == ("10", "2", "9")
+    assert Images(data_dir=str(tmp_path)).source().classes == ("2", "9", "10")
+    described = images.describe()
+    assert (described["class_order"], described["exif_rotate"]) == ("name", True)
+    assert not {"class_order", "value_range", "exif_rotate"} & Images().describe().keys()
