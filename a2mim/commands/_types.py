@@ -7,6 +7,9 @@ from typing import Any
 
 import click
 
+from a2mim import durations
+from a2mim.errors import InputError
+
 PAIRS = ("neighbours", "clamped", "all")
 
 
@@ -81,14 +84,10 @@ class Duration(click.ParamType):
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
         try:
-            seconds = float(str(value).rstrip("smhd")) * units[str(value)[-1]]
-        except (ValueError, KeyError):
-            self.fail(f"'{value}' is not a time; write 90s, 10m, 2h or 1d", param, ctx)
-        if not 0 < seconds < float("inf"):
-            self.fail(f"'{value}' is not a positive time", param, ctx)
-        return seconds
+            return durations.parse(str(value))
+        except InputError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Shard(click.ParamType):

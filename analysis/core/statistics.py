@@ -99,8 +99,3 @@ def compare(values: Mapping[Key, Floats], against: Mapping[Key, Key], seed: int)
             difference=difference.mean(axis=0), difference_ci_low=ends[0], difference_ci_high=ends[1]
         )
     return found
-
-
-def half_width(spread: Floats, n: int) -> Floats:
-    """Half the width of Student's 95 % interval of a mean, t(n − 1)·s/√n; ``spread`` s is the standard deviation."""
-    return scipy.stats.t.ppf(LEVEL[1], n - 1) * spread / math.sqrt(n)

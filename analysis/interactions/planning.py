@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from a2mim import durations
 from a2mim.errors import InputError
 
 from . import estimating
@@ -47,7 +48,7 @@ class Plan:
         mine = f", of which this shard does 1/{shard[1]}" if shard[1] > 1 else ""
         return (
             f"cost: {each} on {n_subjects} network(s) = {total:,} evaluations{mine}, about "
-            f"{duration(total / shard[1] / rate)} at {rate:,.0f} images/s; expected standard error about "
+            f"{durations.describe(total / shard[1] / rate)} at {rate:,.0f} images/s; expected standard error about "
             f"{self.standard_error:.1%} of the strength"
         )
 
@@ -96,11 +97,3 @@ def evaluations_of_image(n_players: int, question: Mapping[str, Any], n_pairs: i
     found = estimating.estimate([nothing], n_players, n_pairs=n_pairs, n_contexts=n_contexts, **question)
     orders = dict(zip(found.orders.tolist(), found.evaluations.tolist(), strict=True))
     return sum(orders.values())
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them."""
-    for name, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {name}"
-    return f"{seconds:.0f} seconds"

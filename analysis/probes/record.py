@@ -17,10 +17,10 @@ from a2mim.data import Batch
 from a2mim.errors import InputError
 from a2mim.figures import spectrum as spectrum_figure
 from a2mim.figures import variance as variance_figure
+from a2mim.figures.statistics import half_width
 
 from ..core.analysis import Analysis, Columns, Gathered, Study, Tables, stack
 from ..core.arrays import Arrays, Floats
-from ..core.statistics import half_width
 from ..core.subjects import Subject
 from . import measure as probes
 from . import numbers, spectrum
@@ -171,10 +171,8 @@ class _Sums:
     def _interval(self, column: str, totals: Floats, squares: Floats) -> pd.DataFrame:
         """Mean over the images ± t · sd / √n; no interval of a single image."""
         n = self.n_images
-        mean, half = totals / n, np.full(len(totals), np.nan)
-        if n > 1:
-            spread = np.sqrt(np.maximum(squares - n * mean**2, 0) / (n - 1))
-            half = half_width(spread, n)
+        mean = totals / n
+        half = half_width(np.sqrt(np.maximum(squares - n * mean**2, 0) / max(n - 1, 1)), n)
         return pd.DataFrame({column: mean, "ci_low": mean - half, "ci_high": mean + half})
 
     def _table(self, rows: npt.NDArray[np.int64], middle: pd.DataFrame) -> pd.DataFrame:

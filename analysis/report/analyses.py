@@ -7,6 +7,7 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
+from a2mim import durations
 from a2mim.checkpoint.report import LoadReport
 from a2mim.errors import InputError
 
@@ -14,7 +15,7 @@ from ..core.analysis import Analysis
 from ..core.numbers import Numbers, Tables, as_they_are, listed, number, text
 from . import claims, pictures
 from . import reading as page_reading
-from .model import Entry, cut, duration, table
+from .model import Entry, cut, table
 from .reading import Found, mapping
 
 NEIGHBOURS = (
@@ -127,7 +128,7 @@ def when(about: Mapping[str, Any]) -> dict[str, str]:
     if created := about.get("created"):
         facts["Measured"] = moment(created)
     if isinstance(about.get("duration_seconds"), int | float):
-        facts["Took"] = duration(float(about["duration_seconds"]))
+        facts["Took"] = durations.describe(float(about["duration_seconds"]))
     if versions := mapping(about.get("versions")):
         facts["Versions"] = ", ".join(f"{name} {value}" for name, value in versions.items())
     return facts

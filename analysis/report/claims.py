@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
+from a2mim.figures.statistics import mean_interval
 
 from ..core.numbers import Cell, Columns, Numbers, Tables, count, each, framed, measured, text, within
 
@@ -40,18 +40,15 @@ CLAIMS = {
 
 def numbers(tables: Tables) -> Numbers:
     """Top-1 accuracy of each setting: mean and Student's interval over seeds."""
-    from ..core.statistics import half_width  # loads torch
-
     rows = tables[""]
     keys = [name for name in rows if name not in ("checkpoint", "seed", "top1", "val_loss")]
     lines, best = [], {}
     for key, one in rows.groupby(keys, sort=False, dropna=False):
         values = one["top1"].to_numpy(dtype=float)
-        half = float(half_width(values.std(ddof=1), len(values))) if len(values) > 1 else np.nan
         named = {name.replace("_", " ").capitalize(): _plain(value) for name, value in zip(keys, key, strict=True)}
-        middle = float(values.mean())
+        middle, low, high = mean_interval(values)
         best[" ".join(map(str, key))] = middle
-        lines.append(named | {"Seeds": count(len(values)), "Top-1 (%)": within(middle, middle - half, middle + half)})
+        lines.append(named | {"Seeds": count(len(values)), "Top-1 (%)": within(middle, low, high)})
     note = "In brackets the 95 % interval over seeds (Student's t)."
     return Numbers([framed("Top-1 accuracy", lines, note)], each(best, lambda value: f"{value:.1f} %"))
 

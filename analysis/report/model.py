@@ -80,13 +80,3 @@ def cut(one: Table, file: str) -> Table:
 def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]], file: str, note: str = "") -> Table:
     """A table of at most ``ROWS`` rows; its note says which file holds the rest."""
     return cut(Table(caption, tuple(columns), tuple(tuple(row) for row in rows), note), file)
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words: 42 s, 1 min 30 s, 2 h 1 min."""
-    if seconds < 60:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    if seconds < 600:
-        return f"{round(seconds) // 60} min {round(seconds) % 60} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

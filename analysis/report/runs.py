@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from a2mim import recipes
+from a2mim import durations, recipes
 from a2mim.errors import InputError
 from a2mim.figures import confusion, training
 from a2mim.settings import FinetuneSettings, PretrainSettings, TrainSettings
@@ -20,7 +20,7 @@ from a2mim.settings import FinetuneSettings, PretrainSettings, TrainSettings
 from ..core.numbers import Table, count, listed, measured, number, text
 from . import pictures as page_pictures
 from . import reading as page_reading
-from .model import Entry, Picture, duration, table
+from .model import Entry, Picture, table
 from .reading import Found
 
 READING = (
@@ -218,7 +218,7 @@ def _history(events: Sequence[Mapping[str, Any]], summary: pd.DataFrame) -> tupl
     if versions := {key: begin[key] for key in ("python", "a2mim", "torch", "timm") if key in begin}:
         facts["Versions"] = ", ".join(f"{name} {value}" for name, value in versions.items())
     if len(times) > 1:
-        facts["Took"] = f"{duration(max(times) - min(times))} from the first line of the log to the last"
+        facts["Took"] = f"{durations.describe(max(times) - min(times))} from the first line of the log to the last"
     if "images_per_second" in summary and summary["images_per_second"].notna().any():
         facts["Speed"] = f"{summary['images_per_second'].median():.0f} images/s"
     if isinstance(begin.get("processes"), int) and begin["processes"] > 1:
